@@ -1,0 +1,283 @@
+package dht
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/ipfs/go-cid"
+	"github.com/ipfs/go-datastore"
+	"github.com/libp2p/go-libp2p-kad-dht/provider"
+	"github.com/libp2p/go-libp2p/core/peer"
+	mh "github.com/multiformats/go-multihash"
+)
+
+const (
+	announcePause = 5 * time.Second        // between looks at what is not announced yet
+	announceRetry = 5 * time.Minute        // the longest pause between attempts to announce what nobody took
+	offlineDelay  = 365 * 24 * time.Hour   // see newSweeper
+	failurePause  = 100 * time.Millisecond // see router
+)
+
+// sizeRow holds the size that the routing table had when everything was last announced.
+var sizeRow = datastore.NewKey("/announced-at-size")
+
+// Provide adds roots to the durable set that this node provides. When it returns they are recorded, and whoever asks
+// this node is told; peers closest to each root are told in the background, at once or when the first peer appears,
+// and again every 22 hours, also after restarts. Roots that are in the set already cost next to nothing.
+func (d *DHT) Provide(ctx context.Context, roots ...cid.Cid) error {
+	if err := d.up(ctx); err != nil {
+		return fmt.Errorf("provide: %w", err)
+	}
+	hashes, err := hashesOf(roots)
+	if err != nil {
+		return fmt.Errorf("provide: %w", err)
+	}
+	fresh, err := d.roots.add(ctx, hashes)
+	if err != nil {
+		return fmt.Errorf("provide: %w", err)
+	}
+	if len(fresh) == 0 {
+		return nil
+	}
+	if err := d.sweeper.StartProviding(true, fresh...); err != nil {
+		return fmt.Errorf("provide: %w", closedErr(err))
+	}
+	return nil
+}
+
+// Unprovide takes roots out of the set: this node stops saying that it has them, at once. Other peers keep the records
+// they hold until these run out (48 hours); the protocol has no way to take them back.
+func (d *DHT) Unprovide(ctx context.Context, roots ...cid.Cid) error {
+	if err := d.up(ctx); err != nil {
+		return fmt.Errorf("unprovide: %w", err)
+	}
+	hashes, err := hashesOf(roots)
+	if err != nil {
+		return fmt.Errorf("unprovide: %w", err)
+	}
+	going, err := d.roots.leave(ctx, hashes)
+	if err != nil {
+		return fmt.Errorf("unprovide: %w", err)
+	}
+	return d.drop(ctx, going)
+}
+
+// drop ends what leave began.
+func (d *DHT) drop(ctx context.Context, going []mh.Multihash) error {
+	if len(going) == 0 {
+		return nil
+	}
+	if err := d.sweeper.StopProviding(going...); err != nil {
+		return fmt.Errorf("unprovide: %w", closedErr(err))
+	}
+	if err := d.roots.forget(ctx, going); err != nil {
+		return fmt.Errorf("unprovide: %w", err)
+	}
+	return nil
+}
+
+func closedErr(err error) error {
+	if errors.Is(err, provider.ErrClosed) {
+		return ErrClosed
+	}
+	return err
+}
+
+func hashesOf(cids []cid.Cid) ([]mh.Multihash, error) {
+	out := make([]mh.Multihash, len(cids))
+	for i, c := range cids {
+		if !c.Defined() {
+			return nil, errors.New("undefined CID")
+		}
+		out[i] = c.Hash()
+	}
+	return out, nil
+}
+
+// newSweeper builds kad-dht's provider. It was made for a large network that a node joins once, and some of its habits
+// would hurt a small one:
+//
+//   - While no peer can be reached it probes with pauses of up to a minute: router lets a probe wait for the first peer.
+//   - After a time offline it forgets its queue and does not announce what was added meanwhile before the next sweep, up
+//     to 22 hours later: it never gets "offline" here, and keepAnnounced repeats what nobody took.
+//   - Work that fails is tried again at once, until a probe says "disconnected", and probes are a minute apart by
+//     default: they are closer here, and router slows failures down.
+//   - Given the host, it forgets the addresses of a peer after one failed send and lets those of connected peers run
+//     out: it is not given the host.
+func (d *DHT) newSweeper(send *sender) (*provider.SweepingProvider, error) {
+	return provider.New(
+		provider.WithPeerID(d.host.ID()),
+		provider.WithRouter(&router{d: d}),
+		provider.WithMessageSender(send),
+		provider.WithSelfAddrs(d.kad.FilteredAddrs),
+		provider.WithAddLocalRecord(func(context.Context, mh.Multihash) error { return nil }), // recordStore answers
+		provider.WithKeystore(d.keys),
+		provider.WithDatastore(sub(d.state, "sweep")),
+		provider.WithReplicationFactor(d.profile.BucketSize),
+		provider.WithOfflineDelay(offlineDelay),
+		provider.WithConnectivityCheckOnlineInterval(failurePause),
+		provider.WithLoggerName("shoal/sweep"),
+	)
+}
+
+// router finds closest peers for the sweeping provider.
+type router struct {
+	d       *DHT
+	offline bool // only the provider's probes, which never overlap, touch it
+}
+
+// GetClosestPeers is kad-dht's. A probe (the key is this node's own ID) that finds the table empty fails once, so that
+// the provider stops working, and the next one waits for a peer. Any other failure takes a moment.
+func (r *router) GetClosestPeers(ctx context.Context, key string) ([]peer.ID, error) {
+	if key == string(r.d.host.ID()) {
+		if err := r.awaitPeer(ctx); err != nil {
+			return nil, err
+		}
+	}
+	peers, err := r.d.kad.GetClosestPeers(ctx, key)
+	if err != nil {
+		select {
+		case <-time.After(failurePause):
+		case <-ctx.Done():
+		}
+	}
+	return peers, err
+}
+
+var errNoPeer = errors.New("no peer in the routing table")
+
+func (r *router) awaitPeer(ctx context.Context) error {
+	for {
+		changed := r.d.table.next()
+		if r.d.kad.RoutingTable().Size() > 0 {
+			r.offline = false
+			return nil
+		}
+		if !r.offline {
+			r.offline = true
+			return errNoPeer
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// keepAnnounced sees to it that every root reaches somebody: it ends what a crash interrupted, writes down what has been
+// announced, announces again what nobody took, and everything when the network has outgrown the last announcement.
+func (d *DHT) keepAnnounced(ctx context.Context) error {
+	going, err := d.roots.load(ctx)
+	if err != nil {
+		return err
+	}
+	if err := d.drop(ctx, going); err != nil {
+		return err
+	}
+	select {
+	case <-d.ready:
+	case <-ctx.Done():
+		return nil
+	}
+	ticker := time.NewTicker(announcePause)
+	defer ticker.Stop()
+	retry := retry{pause: announcePause}
+	growth := growth{k: d.profile.BucketSize, announced: d.loadSize(ctx)}
+	for {
+		// A full disk must not end the daemon's part in the network: say so and go on.
+		if err := d.announceTick(ctx, &retry, &growth); err != nil && ctx.Err() == nil {
+			d.log.Warn("announcing roots failed, trying again", "err", err)
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (d *DHT) announceTick(ctx context.Context, retry *retry, growth *growth) error {
+	if err := d.roots.flush(ctx); err != nil {
+		return err
+	}
+	_, wait := d.roots.size()
+	size := d.kad.RoutingTable().Size()
+	if growth.outgrown(size) {
+		return d.announceAll(ctx, size)
+	}
+	if size > 0 && retry.due(time.Now(), wait) {
+		d.log.Debug("announcing again what nobody took", "roots", wait)
+		return d.sweeper.StartProviding(true, d.roots.waitingList()...)
+	}
+	return nil
+}
+
+// announceAll announces every root, whatever the schedule says.
+func (d *DHT) announceAll(ctx context.Context, size int) error {
+	all, err := d.keys.Get(ctx, "")
+	if err != nil {
+		return fmt.Errorf("keystore: %w", err)
+	}
+	d.log.Debug("the network has grown, announcing everything again", "table", size, "roots", len(all))
+	if err := d.sweeper.StartProviding(true, all...); err != nil {
+		return err
+	}
+	return d.state.Put(ctx, sizeRow, strconv.AppendInt(nil, int64(size), 10))
+}
+
+func (d *DHT) loadSize(ctx context.Context) int {
+	v, err := d.state.Get(ctx, sizeRow)
+	if err != nil {
+		return 0
+	}
+	n, err := strconv.Atoi(string(v))
+	if err != nil || n < 0 {
+		return 0
+	}
+	return n
+}
+
+// retry decides when waiting roots are announced again: when none has got out for a while, with growing pauses.
+type retry struct {
+	pause time.Duration
+	next  time.Time
+	last  int
+}
+
+func (r *retry) due(now time.Time, wait int) bool {
+	progress := wait < r.last
+	r.last = wait
+	if wait == 0 || progress {
+		r.pause, r.next = announcePause, time.Time{}
+		return false
+	}
+	if now.Before(r.next) {
+		return false
+	}
+	first := r.next.IsZero()
+	r.next = now.Add(r.pause)
+	r.pause = min(2*r.pause, announceRetry)
+	return !first // what has just come is being announced already
+}
+
+// growth decides when a network has outgrown its records: those of a root lie on the k nodes that were closest when it
+// was announced, and in a network of twice the size half of these are no longer asked. Up to k nodes everybody is asked.
+type growth struct {
+	k         int
+	announced int // table size at the last announcement of everything
+	last      int
+}
+
+func (g *growth) outgrown(size int) bool {
+	settled := size <= g.last
+	g.last = size
+	if !settled || size <= g.k || size < 2*g.announced {
+		return false
+	}
+	g.announced = size
+	return true
+}
