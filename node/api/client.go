@@ -1,0 +1,181 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+)
+
+// maxAnswer bounds an answer that is not a stream: the entries of a tree of some million files.
+const maxAnswer = 1 << 30
+
+// Client talks to the daemon of a home. It is safe for concurrent use, keeps no connection open between calls, and needs
+// no closing. Every method gives NoDaemon when none runs; starting one later makes the same Client work.
+type Client struct {
+	home string
+	http *http.Client
+}
+
+// NewClient makes a client for the daemon of a home directory (an absolute path). It does no I/O.
+func NewClient(home string) *Client {
+	return &Client{home: home, http: &http.Client{Transport: &http.Transport{
+		DisableKeepAlives: true,
+		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, home) },
+	}}}
+}
+
+var _ Service = (*Client)(nil)
+
+// ID implements Service.
+func (c *Client) ID(ctx context.Context) (Identity, error) {
+	return ask[Identity](ctx, c, "GET", "/v1/id")
+}
+
+// Share implements Service.
+func (c *Client) Share(ctx context.Context, req ShareRequest, progress func(Progress)) (ShareResult, error) {
+	return run[ShareResult](ctx, c, "/v1/share", req, progress)
+}
+
+// Get implements Service.
+func (c *Client) Get(ctx context.Context, req GetRequest, progress func(Progress)) (GetResult, error) {
+	return run[GetResult](ctx, c, "/v1/get", req, progress)
+}
+
+// List implements Service.
+func (c *Client) List(ctx context.Context) ([]Share, error) {
+	return ask[[]Share](ctx, c, "GET", "/v1/shares")
+}
+
+// Entries implements Service.
+func (c *Client) Entries(ctx context.Context, ref string) ([]Entry, error) {
+	return ask[[]Entry](ctx, c, "GET", "/v1/entries?ref="+url.QueryEscape(ref))
+}
+
+// Remove implements Service.
+func (c *Client) Remove(ctx context.Context, ref string) (Share, error) {
+	return ask[Share](ctx, c, "DELETE", "/v1/shares?ref="+url.QueryEscape(ref))
+}
+
+// Status implements Service.
+func (c *Client) Status(ctx context.Context) (Status, error) {
+	return ask[Status](ctx, c, "GET", "/v1/status")
+}
+
+// Peers implements Service.
+func (c *Client) Peers(ctx context.Context) ([]Peer, error) {
+	return ask[[]Peer](ctx, c, "GET", "/v1/peers")
+}
+
+// Find implements Service.
+func (c *Client) Find(ctx context.Context, ref string, found func(Provider)) error {
+	body, err := c.do(ctx, "GET", "/v1/providers?ref="+url.QueryEscape(ref), nil)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	_, err = readStream(body, func(e event) {
+		if e.Provider != nil && found != nil {
+			found(*e.Provider)
+		}
+	})
+	return own(ctx, err)
+}
+
+// Verify implements Service.
+func (c *Client) Verify(ctx context.Context, req VerifyRequest, progress func(Progress)) (VerifyResult, error) {
+	return run[VerifyResult](ctx, c, "/v1/verify", req, progress)
+}
+
+// Version implements Service. It is the cheapest way to see whether a daemon runs.
+func (c *Client) Version(ctx context.Context) (Version, error) {
+	return ask[Version](ctx, c, "GET", "/v1/version")
+}
+
+// ask makes a request that is answered by one JSON value.
+func ask[T any](ctx context.Context, c *Client, method, path string) (T, error) {
+	var v T
+	body, err := c.do(ctx, method, path, nil)
+	if err != nil {
+		return v, err
+	}
+	defer body.Close()
+	if err := json.NewDecoder(io.LimitReader(body, maxAnswer)).Decode(&v); err != nil {
+		return v, own(ctx, fmt.Errorf("read answer of %s %s: %w", method, path, err))
+	}
+	return v, nil
+}
+
+// run makes a request that is answered by a stream of progress and a result.
+func run[T any](ctx context.Context, c *Client, path string, req any, progress func(Progress)) (T, error) {
+	var v T
+	body, err := c.do(ctx, "POST", path, req)
+	if err != nil {
+		return v, err
+	}
+	defer body.Close()
+	raw, err := readStream(body, func(e event) {
+		if e.Progress != nil && progress != nil {
+			progress(*e.Progress)
+		}
+	})
+	if err == nil {
+		err = json.Unmarshal(raw, &v)
+	}
+	if err != nil {
+		return v, own(ctx, err)
+	}
+	return v, nil
+}
+
+// do sends a request and gives the body of a good answer.
+func (c *Client) do(ctx context.Context, method, path string, v any) (io.ReadCloser, error) {
+	var body io.Reader
+	if v != nil {
+		raw, err := json.Marshal(v)
+		if err != nil {
+			return nil, fmt.Errorf("encode request: %w", err)
+		}
+		body = bytes.NewReader(raw)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://shoal"+path, body)
+	if err != nil {
+		return nil, fmt.Errorf("make request: %w", err)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, own(ctx, err)
+	}
+	if resp.StatusCode == http.StatusOK {
+		return resp.Body, nil
+	}
+	defer resp.Body.Close()
+	var e event
+	if err := json.NewDecoder(io.LimitReader(resp.Body, maxLine)).Decode(&e); err != nil || e.Error == nil {
+		return nil, Errorf(Internal, "%s %s: the daemon answered %s", method, path, resp.Status)
+	}
+	return nil, e.Error
+}
+
+// own gives an error the caller's view: the end of ctx before what that did to the connection, and an *Error without
+// net/http's wrapping.
+func own(ctx context.Context, err error) error {
+	var e *Error
+	var u *url.Error
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return fmt.Errorf("ask the daemon: %w", ctx.Err())
+	case errors.As(err, &e):
+		return e
+	case errors.As(err, &u):
+		return Errorf(Stopped, "the daemon hung up: %w", u.Err)
+	}
+	return err
+}

@@ -1,0 +1,49 @@
+// Package api is the control API of a shoal daemon: HTTP and JSON over a Unix socket. Types, routes, server and client are all
+// here, so that the two ends cannot drift apart. Start reading at Service.
+//
+// # Socket
+//
+// A daemon listens on api.sock in its home, mode 0600: who may open the home may control the daemon, nobody else. (On Windows
+// too: it has Unix sockets since version 10.) A socket that a crash left is replaced by the next daemon, and to a client
+// it is no daemon. For curl: curl --unix-socket ~/.local/share/shoal/api.sock http://shoal/v1/status
+//
+// # Routes
+//
+//	GET    /v1/version                      Version
+//	GET    /v1/id                           Identity
+//	GET    /v1/status                       Status
+//	GET    /v1/peers                        [Peer]
+//	GET    /v1/shares                       [Share]
+//	GET    /v1/entries?ref=REF              [Entry]
+//	DELETE /v1/shares?ref=REF               Share                       what was removed
+//	POST   /v1/share      ShareRequest      stream: Progress, ShareResult
+//	POST   /v1/get        GetRequest        stream: Progress, GetResult
+//	POST   /v1/verify     VerifyRequest     stream: Progress, VerifyResult
+//	GET    /v1/providers?ref=REF            stream: Provider
+//
+// REF is a CID, an absolute path or a name (MatchShare); for providers a CID or link. Fields of the JSON objects are those
+// of the types' tags. Fields and event kinds that one end does not know are ignored, and new ones are added within /v1; an
+// incompatible change gets /v2.
+//
+// # Streams
+//
+// A stream is one JSON object a line (application/x-ndjson), HTTP status 200:
+//
+//	{"event":"progress","progress":{"state":"fetching","bytes":1048576,…}}
+//	{"event":"provider","provider":{"id":"12D3…","addrs":[…],"source":"dht"}}
+//	{"event":"done","result":{…}}
+//	{"event":"error","error":{"code":"exists","message":"…","hint":"…"}}
+//
+// Done or error ends it; a stream that ends without either was cut off. A reader that is slow misses reports that a newer
+// one has replaced, and delays nothing. Closing the connection cancels the operation: it pauses a get.
+//
+// # Errors
+//
+// Other answers have a 4xx or 5xx status and the error object above as body. Code tells programs what happened; message names
+// the operation, the object and the reason; hint is the next step. See Code for the list.
+//
+// # Goroutines
+//
+// Server.Run owns the HTTP server and all its requests, and returns when they have ended. A streamed request has one
+// goroutine that writes, which its handler waits for. Client starts none that outlive a call.
+package api

@@ -1,0 +1,89 @@
+package api_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"syscall"
+	"testing"
+
+	"shoal/node/api"
+)
+
+func listenUnix(home string) (net.Listener, error) {
+	return net.Listen("unix", api.SocketPath(home))
+}
+
+func TestAsError(t *testing.T) {
+	for _, row := range []struct {
+		name    string
+		err     error
+		code    api.Code
+		message string
+	}{
+		{"plain", errors.New("odd"), api.Internal, "odd"},
+		{"wrapped keeps the whole message", fmt.Errorf("get x: %w", api.Errorf(api.Exists, "y exists")), api.Exists, "get x: y exists"},
+		{"cancelled", fmt.Errorf("get: %w", context.Canceled), api.Canceled, "get: context canceled"},
+		{"deadline", context.DeadlineExceeded, api.Timeout, "context deadline exceeded"},
+		{"full disk", &fs.PathError{Op: "write", Path: "/x", Err: syscall.ENOSPC}, api.NoSpace, "write /x: no space left on device"},
+		{"read-only", &fs.PathError{Op: "open", Path: "/x", Err: syscall.EROFS}, api.ReadOnly, "open /x: read-only file system"},
+		{"missing", &fs.PathError{Op: "open", Path: "/x", Err: fs.ErrNotExist}, api.NotFound, "open /x: file does not exist"},
+		{"no permission", &fs.PathError{Op: "open", Path: "/x", Err: fs.ErrPermission}, api.Denied, "open /x: permission denied"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			e := api.AsError(row.err)
+			if e.Code != row.code || e.Message != row.message {
+				t.Errorf("%q %q; want %q %q", e.Code, e.Message, row.code, row.message)
+			}
+			if !errors.Is(e, row.err) && !errors.As(e, new(*api.Error)) {
+				t.Errorf("the cause is lost")
+			}
+		})
+	}
+	if api.AsError(nil) != nil {
+		t.Error("nil became an error")
+	}
+}
+
+func TestErrorKeepsCause(t *testing.T) {
+	err := api.Errorf(api.NoSpace, "write %s: %w", "x", syscall.ENOSPC).WithHint("Free %d MiB.", 3)
+	if !errors.Is(err, syscall.ENOSPC) || err.Hint != "Free 3 MiB." {
+		t.Errorf("%+v", err)
+	}
+}
+
+func TestMatchShare(t *testing.T) {
+	shares := []api.Share{
+		{CID: "bafyA", Name: "photos", Path: "/home/u/photos"},
+		{CID: "bafyB", Name: "notes", Path: "/home/u/notes"},
+		{CID: "bafyC", Name: "notes", Path: "/srv/notes"},
+		{CID: "bafyD", Name: "bafyA", Path: "/srv/confusing"},
+	}
+	for _, row := range []struct {
+		name, ref, cid string
+		code           api.Code
+	}{
+		{"cid", "bafyB", "bafyB", ""},
+		{"cid before a name", "bafyA", "bafyA", ""},
+		{"link", "ipfs://bafyC?filename=notes", "bafyC", ""},
+		{"ipfs path", "/ipfs/bafyC/", "bafyC", ""},
+		{"path", "/srv/notes", "bafyC", ""},
+		{"name", "photos", "bafyA", ""},
+		{"ambiguous name", "notes", "", api.Conflict},
+		{"unknown", "x", "", api.NotFound},
+		{"empty", "", "", api.Invalid},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			s, err := api.MatchShare(shares, row.ref)
+			var code api.Code
+			if err != nil {
+				code = api.AsError(err).Code
+			}
+			if s.CID != row.cid || code != row.code {
+				t.Errorf("%q, code %q; want %q, code %q", s.CID, code, row.cid, row.code)
+			}
+		})
+	}
+}

@@ -1,0 +1,38 @@
+package api
+
+import "strings"
+
+// MatchShare finds the share that a ref names: its CID (bare, or with /ipfs/ or ipfs:// before it), else its absolute path,
+// else its name. Only a name can be ambiguous. Codes: not_found, conflict.
+func MatchShare(shares []Share, ref string) (Share, error) {
+	if ref == "" {
+		return Share{}, Errorf(Invalid, "no share named")
+	}
+	id := refCID(ref)
+	for _, s := range shares {
+		if s.CID == id || s.Path == ref {
+			return s, nil
+		}
+	}
+	var named []Share
+	for _, s := range shares {
+		if s.Name == ref {
+			named = append(named, s)
+		}
+	}
+	switch len(named) {
+	case 1:
+		return named[0], nil
+	case 0:
+		return Share{}, Errorf(NotFound, "no share is called %q", ref).WithHint("`shoal ls` lists the shares.")
+	}
+	return Share{}, Errorf(Conflict, "%d shares are called %q", len(named), ref).WithHint("Name it by its CID, as `shoal ls` shows it.")
+}
+
+// refCID takes the CID out of the link forms that people paste.
+func refCID(ref string) string {
+	ref = strings.TrimPrefix(ref, "ipfs://")
+	ref = strings.TrimPrefix(ref, "/ipfs/")
+	ref, _, _ = strings.Cut(ref, "?")
+	return strings.TrimSuffix(ref, "/")
+}

@@ -1,0 +1,63 @@
+package api
+
+import "context"
+
+// Service is what a shoal node can be asked to do. node.Node implements it in the process, Client over the API
+// socket; code written against it does not know which of the two it talks to.
+//
+// Rules that every implementation keeps:
+//
+//   - Paths in requests and answers are absolute. The caller resolves them, because a daemon has another working
+//     directory.
+//   - Errors that a user can act on are, or wrap, *Error. Cancelling ctx ends a call with an error for which
+//     errors.Is(err, context.Canceled) (or DeadlineExceeded) holds. There is no other timeout.
+//   - A progress function may be nil. It is called serially, never after the method has returned, about ten times a
+//     second at most (warnings and changes of state come when they happen), and returns quickly.
+//   - A ref names something the node has: see MatchShare.
+type Service interface {
+	// ID tells who the node is and where it can be dialled.
+	ID(ctx context.Context) (Identity, error)
+
+	// Share indexes the file or directory at req.Path in place and provides it. It returns once the root is known and
+	// stored; providing goes on in the background. Paths left out of a tree are reported by Progress.Warning.
+	// Codes: not_found, denied, invalid (a device, FIFO or socket), changed (it moved while it was hashed), no_space.
+	Share(ctx context.Context, req ShareRequest, progress func(Progress)) (ShareResult, error)
+
+	// Get fetches a root (or the part of it that the link's path and req.Select name) and returns when the result is
+	// whole, verified and in place. Cancelling ctx pauses the fetch; the same request resumes it. A second Get of a
+	// root that is being fetched joins the first: both report progress, and the fetch is paused when the last leaves.
+	// While nobody has the root, it keeps looking: Progress.State is StateSearching and Message says so.
+	// Codes: invalid, unsupported, not_found (no such path in the root), exists, no_space, read_only, denied, conflict (the
+	// same root is being fetched to another place).
+	Get(ctx context.Context, req GetRequest, progress func(Progress)) (GetResult, error)
+
+	// List gives every share, downloads included, oldest first.
+	List(ctx context.Context) ([]Share, error)
+
+	// Entries lists the files, directories and symlinks of a share in tree order, the root (path "") first. Of an
+	// unfinished download it gives those known so far. Codes: not_found, conflict (an ambiguous name).
+	Entries(ctx context.Context, ref string) ([]Entry, error)
+
+	// Remove forgets a share and returns what it was. The user's file stays; an unfinished download loses its .part.
+	// Codes: not_found, conflict (an ambiguous name).
+	Remove(ctx context.Context, ref string) (Share, error)
+
+	// Status is the node at a glance.
+	Status(ctx context.Context) (Status, error)
+
+	// Peers lists the connected peers.
+	Peers(ctx context.Context) ([]Peer, error)
+
+	// Find looks for peers that have the root (a CID or any form of link) and reports each once. It returns nil when
+	// a pass over every source has ended, whether or not it found anybody.
+	// Codes: invalid, unsupported.
+	Find(ctx context.Context, ref string, found func(Provider)) error
+
+	// Verify compares a share with its files: by their stat, and with req.Full (or where the stat differs) by hash.
+	// Damage is a result, not an error: VerifyResult.OK is false. What still fits is served again afterwards.
+	// Codes: not_found, conflict (an ambiguous name).
+	Verify(ctx context.Context, req VerifyRequest, progress func(Progress)) (VerifyResult, error)
+
+	// Version tells which build answers.
+	Version(ctx context.Context) (Version, error)
+}

@@ -1,0 +1,208 @@
+package api
+
+import "time"
+
+// MaxListed bounds the lists of skipped and damaged paths in a result; their counts are exact.
+const MaxListed = 1000
+
+// Identity is who a node is.
+type Identity struct {
+	ID    string   `json:"id"`    // peer ID, base58
+	Addrs []string `json:"addrs"` // dialable multiaddrs, each ending in /p2p/<id>; never null
+}
+
+// ShareRequest asks to share one file or directory.
+type ShareRequest struct {
+	Path     string `json:"path"`                // absolute
+	Name     string `json:"name,omitempty"`      // shown to others and put in the link; "": the base name of Path
+	NoHidden bool   `json:"no_hidden,omitempty"` // leave out names inside the tree that start with a dot
+	Preserve bool   `json:"preserve,omitempty"`  // record mode and mtime (changes the CID, as in ipfs add)
+}
+
+// ShareResult describes what was shared.
+type ShareResult struct {
+	CID          string  `json:"cid"`
+	Name         string  `json:"name"`
+	Size         int64   `json:"size"`   // bytes of file data
+	Files        int64   `json:"files"`  // 1 for a lone file
+	Chunks       int64   `json:"chunks"` // leaves, repeats counted each time
+	Link         string  `json:"link"`   // ipfs://<cid>?filename=…&provider=…
+	Seconds      float64 `json:"seconds"`
+	SkippedCount int64   `json:"skipped_count,omitempty"`
+	Skipped      []Issue `json:"skipped,omitempty"` // paths left out, at most MaxListed
+}
+
+// GetRequest asks to fetch a root, or a part of it, into a file or directory.
+type GetRequest struct {
+	Link   string   `json:"link"`             // any form that chunker.ParseLink reads, path included
+	Dir    string   `json:"dir"`              // absolute: where the result goes under its own name (the caller's working directory)
+	Output string   `json:"output,omitempty"` // absolute: names the result itself; overrides Dir
+	Select []string `json:"select,omitempty"` // paths inside the root, slash separated: only these; none: everything
+	Force  bool     `json:"force,omitempty"`  // replace an existing different file, atomically
+}
+
+// GetResult describes a finished fetch.
+type GetResult struct {
+	CID       string           `json:"cid"`
+	Path      string           `json:"path"`  // absolute path of the result
+	Size      int64            `json:"size"`  // bytes of file data in the result
+	Files     int64            `json:"files"` // 1 for a lone file
+	Seconds   float64          `json:"seconds"`
+	From      map[string]int64 `json:"from"`                 // peer ID to payload bytes verified from it in this fetch; never null
+	Had       int64            `json:"had"`                  // bytes verified before this fetch (resumed) or copied from local shares
+	Duplicate int64            `json:"duplicate"`            // payload bytes received more than once
+	Corrupt   int64            `json:"corrupt"`              // payload bytes thrown away because they did not match their CID
+	FirstByte float64          `json:"first_byte,omitempty"` // seconds from the request to the first verified chunk from a peer; 0: none was needed
+}
+
+// State is where a share or an operation stands.
+type State string
+
+// States of a share (Share.State).
+const (
+	StateComplete State = "complete" // every chunk is there and served
+	StateFetching State = "fetching" // chunks are arriving; also a state of Get
+	StatePaused   State = "paused"   // unfinished, nobody fetches it
+	StateChanged  State = "changed"  // files no longer match: what does not fit is not served
+)
+
+// States of an operation in progress (Progress.State), next to StateFetching.
+const (
+	StateIndexing  State = "indexing"  // Share: hashing
+	StateSearching State = "searching" // Get: no peer that has it is connected
+	StateStalled   State = "stalled"   // Get: peers are there, but nothing arrives
+	StateChecking  State = "checking"  // Get: re-hashing what a crash left; Verify: hashing
+	StateFinishing State = "finishing" // Get: the last sync and rename
+	StateDone      State = "done"
+)
+
+// Progress is one report of a running operation. Numbers are cumulative; a zero means not known (yet).
+type Progress struct {
+	State   State   `json:"state"`
+	CID     string  `json:"cid,omitempty"`
+	Name    string  `json:"name,omitempty"`
+	Bytes   int64   `json:"bytes"`             // bytes of file data hashed (Share, Verify) or verified and wanted (Get; had ones included)
+	Total   int64   `json:"total"`             // bytes of file data in all, as far as known
+	Files   int64   `json:"files,omitempty"`   // files hashed (Share, Verify), or in the tree as far as known (Get)
+	Chunks  int64   `json:"chunks,omitempty"`  // Get: chunks had and wanted
+	Peers   int     `json:"peers"`             // Get: peers connected in this root's swarm
+	Found   int     `json:"found,omitempty"`   // Get: providers heard of, connected or not
+	Rate    float64 `json:"rate"`              // bytes a second over the last few seconds
+	ETA     float64 `json:"eta,omitempty"`     // seconds; 0: cannot be said
+	Message string  `json:"message,omitempty"` // one human clause on why it waits: "nobody who has it is found yet; still looking"
+	Warning *Issue  `json:"warning,omitempty"` // Share: this path was left out. Never merged with later reports
+}
+
+// Issue is one path with something to say about it.
+type Issue struct {
+	Path   string `json:"path"`
+	Code   Code   `json:"code,omitempty"` // Verify: changed, damaged, not_found or denied
+	Reason string `json:"reason"`         // a clause for a person
+}
+
+// Share is one root that the node has, wholly or in part.
+type Share struct {
+	CID       string    `json:"cid"`
+	Name      string    `json:"name"`
+	Path      string    `json:"path"` // absolute; of an unfinished download its final path
+	Dir       bool      `json:"dir"`
+	Size      int64     `json:"size"` // bytes of file data, as far as known
+	Files     int64     `json:"files"`
+	Chunks    int64     `json:"chunks"` // leaves, as far as known
+	Have      int64     `json:"have"`   // leaves had
+	HaveBytes int64     `json:"have_bytes"`
+	State     State     `json:"state"`
+	Reason    string    `json:"reason,omitempty"` // why it is changed or paused
+	Select    []string  `json:"select,omitempty"` // the paths asked for; none: everything
+	Link      string    `json:"link"`
+	Added     time.Time `json:"added"`
+}
+
+// Kind tells the entries of a tree apart.
+type Kind string
+
+// Kinds of Entry.
+const (
+	KindFile    Kind = "file"
+	KindDir     Kind = "directory"
+	KindSymlink Kind = "symlink"
+)
+
+// Entry is a file, directory or symlink of a share.
+type Entry struct {
+	Path   string    `json:"path"` // slash separated, relative to the root; "" is the root itself
+	Kind   Kind      `json:"kind"`
+	Size   int64     `json:"size"`             // bytes of file data; of a directory those of all below
+	Chunks int64     `json:"chunks"`           // leaves; of a directory those of all below
+	Have   int64     `json:"have"`             // leaves had
+	Target string    `json:"target,omitempty"` // symlink text
+	Mode   string    `json:"mode,omitempty"`   // octal permission bits, where recorded: "0644"
+	Mtime  time.Time `json:"mtime,omitzero"`   // where recorded
+}
+
+// Status is the node at a glance.
+type Status struct {
+	ID           string     `json:"id"`
+	Version      string     `json:"version"`
+	Home         string     `json:"home"`
+	Network      string     `json:"network"`
+	Addrs        []string   `json:"addrs"` // as in Identity
+	Uptime       float64    `json:"uptime"`
+	Memory       int64      `json:"memory"`  // resident bytes of the process, 0 where the platform does not tell
+	Peers        int        `json:"peers"`   // connected
+	Routing      int        `json:"routing"` // entries of the DHT routing table
+	Shares       int        `json:"shares"`
+	SharedBytes  int64      `json:"shared_bytes"` // sum of Share.HaveBytes
+	ReceivedRate float64    `json:"received_rate"`
+	SentRate     float64    `json:"sent_rate"` // bytes a second, all peers and protocols
+	Received     int64      `json:"received"`  // bytes since the start
+	Sent         int64      `json:"sent"`
+	Transfers    []Progress `json:"transfers"` // fetches that run now; never null
+}
+
+// Peer is a connected peer.
+type Peer struct {
+	ID        string   `json:"id"`
+	Addrs     []string `json:"addrs"`     // remote addresses of the open connections
+	Direction string   `json:"direction"` // "in" or "out": who dialled
+	Agent     string   `json:"agent,omitempty"`
+	Shoal     bool     `json:"shoal"`             // speaks the swap protocol
+	Latency   float64  `json:"latency,omitempty"` // seconds, smoothed round trip
+	Connected float64  `json:"connected"`         // seconds since it connected
+	Received  int64    `json:"received"`          // bytes since it connected, as far as counted
+	Sent      int64    `json:"sent"`
+}
+
+// Provider is a peer that says it has a root.
+type Provider struct {
+	ID     string   `json:"id"`
+	Addrs  []string `json:"addrs"`
+	Source string   `json:"source"` // "self", "link", "connected", "mdns", "swarm" or "dht"
+}
+
+// VerifyRequest asks to check one share.
+type VerifyRequest struct {
+	Ref  string `json:"ref"`
+	Full bool   `json:"full,omitempty"` // hash even the files whose size, mtime and inode are as recorded
+}
+
+// VerifyResult says how a share compares with its files.
+type VerifyResult struct {
+	CID        string  `json:"cid"`
+	Name       string  `json:"name"`
+	OK         bool    `json:"ok"`      // nothing missing, changed or damaged
+	Files      int64   `json:"files"`   // files looked at
+	Bytes      int64   `json:"bytes"`   // bytes of file data that they hold
+	Checked    int64   `json:"checked"` // of these, hashed
+	Seconds    float64 `json:"seconds"`
+	IssueCount int64   `json:"issue_count,omitempty"`
+	Issues     []Issue `json:"issues,omitempty"` // at most MaxListed
+}
+
+// Version tells builds apart.
+type Version struct {
+	Version string `json:"version"` // "0.1.0", "+<commit>" appended where the build recorded one
+	Go      string `json:"go"`      // toolchain, "go1.26.0"
+	OS      string `json:"os"`
+	Arch    string `json:"arch"`
+}
