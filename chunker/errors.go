@@ -1,0 +1,20 @@
+package chunker
+
+import "errors"
+
+// Errors that callers branch on. All others are plain errors of the file
+// system or of a callback, wrapped with the path or CID they concern.
+var (
+	// ErrChanged: a file changed while it was hashed.
+	ErrChanged = errors.New("file changed while it was hashed")
+	// ErrNotFile: a device, FIFO or socket; never opened.
+	ErrNotFile = errors.New("not a regular file, directory or symlink")
+	// ErrUnsupported: well-formed, but a codec, hash function or node type that is not read here.
+	ErrUnsupported = errors.New("unsupported")
+	// ErrMalformed: bytes or text that break the format they claim to be in.
+	ErrMalformed = errors.New("malformed")
+	// ErrLimit: a DAG or tree beyond its Limits.
+	ErrLimit = errors.New("limit exceeded")
+	// ErrMismatch: a block whose hash is not the one asked for.
+	ErrMismatch = errors.New("block does not match its CID")
+)
