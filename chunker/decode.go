@@ -14,6 +14,9 @@ import (
 // of them cannot overflow.
 const maxContent = math.MaxInt64 / 4
 
+// minLink is the least bytes a link takes: its CID and three field headers.
+const minLink = cidLen + 6
+
 // node is a decoded inner block. Its links point into raw.
 type node struct {
 	raw    []byte // private copy of the block
@@ -67,6 +70,7 @@ func decodeNode(block []byte, lim Limits) (*node, error) {
 // at most once, Links in one run.
 func (n *node) decodePB(lim Limits) (data []byte, err error) {
 	f := fields{b: n.raw}
+	n.links = make([]link, 0, min(len(n.raw)/minLink, lim.Links))
 	linksDone := false
 	for f.next() {
 		switch {
@@ -242,6 +246,9 @@ func (m *message) field(f *fields, max int) error {
 func (m *message) blocksize(v uint64, max int) error {
 	if len(m.sizes) == max {
 		return fmt.Errorf("%w: more blocksizes than the %d links", ErrMalformed, max)
+	}
+	if m.sizes == nil {
+		m.sizes = make([]uint64, 0, max)
 	}
 	m.sizes = append(m.sizes, v)
 	return nil

@@ -149,16 +149,19 @@ func (l *leafList) add(d digest, size int64) {
 	}
 	s := &l.segs[len(l.segs)-1]
 	if len(s.ends) == cap(s.ends) {
-		s.grow()
+		s.grow(len(l.segs) > 1)
 	}
 	s.digests = append(s.digests, d)
 	s.ends = append(s.ends, end)
 	l.n++
 }
 
-// grow doubles a segment, exactly, up to its full size.
-func (s *leafSeg) grow() {
+// grow doubles a segment, exactly, up to its full size; later segments start full.
+func (s *leafSeg) grow(full bool) {
 	n := min(max(1, 2*len(s.ends)), leafSegment)
+	if full {
+		n = leafSegment
+	}
 	s.digests = append(make([]digest, 0, n), s.digests...)
 	s.ends = append(make([]int64, 0, n), s.ends...)
 }

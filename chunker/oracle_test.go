@@ -51,8 +51,8 @@ func (m nodeMap) Get(_ context.Context, c cid.Cid) (ipld.Node, error) {
 }
 
 func (nodeMap) GetMany(context.Context, []cid.Cid) <-chan *ipld.NodeOption { panic("not used") }
-func (nodeMap) Remove(context.Context, cid.Cid) error                     { return nil }
-func (nodeMap) RemoveMany(context.Context, []cid.Cid) error               { return nil }
+func (nodeMap) Remove(context.Context, cid.Cid) error                      { return nil }
+func (nodeMap) RemoveMany(context.Context, []cid.Cid) error                { return nil }
 
 // oracle holds the settings of one comparison.
 type oracle struct {
@@ -63,27 +63,36 @@ type oracle struct {
 }
 
 func (o *oracle) file(r io.Reader, fi fs.FileInfo) (ipld.Node, error) {
-	p := helpers.DagBuilderParams{
-		Maxlinks:   o.profile.LinksPerNode,
-		RawLeaves:  true,
-		CidBuilder: uio.UnixFS_v1_2025.CidBuilder(),
-		Dagserv:    o.nodes,
-	}
+	p := o.params(o.nodes)
 	if o.preserve {
 		p.FileMode, p.FileModTime = fi.Mode(), fi.ModTime()
 	}
+	n, err := o.layout(r, p)
+	if raw, ok := n.(*merkledag.RawNode); ok && o.preserve {
+		return o.wrap(raw, fi)
+	}
+	return n, err
+}
+
+func (o *oracle) importFile(r io.Reader, to ipld.DAGService) (ipld.Node, error) {
+	return o.layout(r, o.params(to))
+}
+
+func (o *oracle) params(to ipld.DAGService) helpers.DagBuilderParams {
+	return helpers.DagBuilderParams{
+		Maxlinks:   o.profile.LinksPerNode,
+		RawLeaves:  true,
+		CidBuilder: uio.UnixFS_v1_2025.CidBuilder(),
+		Dagserv:    to,
+	}
+}
+
+func (o *oracle) layout(r io.Reader, p helpers.DagBuilderParams) (ipld.Node, error) {
 	db, err := p.New(boxochunk.NewSizeSplitter(r, int64(o.profile.ChunkSize)))
 	if err != nil {
 		return nil, err
 	}
-	n, err := balanced.Layout(db)
-	if err != nil || !o.preserve {
-		return n, err
-	}
-	if raw, ok := n.(*merkledag.RawNode); ok {
-		return o.wrap(raw, fi)
-	}
-	return n, nil
+	return balanced.Layout(db)
 }
 
 // wrap puts a dag-pb root with attributes over a lone raw leaf, the one thing
