@@ -10,6 +10,7 @@ import (
 	"github.com/ipfs/go-cid"
 	"github.com/ipfs/go-datastore"
 	dssync "github.com/ipfs/go-datastore/sync"
+	pebbleds "github.com/ipfs/go-ds-pebble"
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
@@ -110,11 +111,8 @@ func TestFindDoesNotReportItself(t *testing.T) {
 	find(t, nodes[2], root(1), nodes[0].host.ID())
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	for f := range nodes[0].Find(ctx, root(1)) {
-		if f.Peer.ID == nodes[0].host.ID() {
-			t.Fatal("reported itself")
-		}
-		break
+	if f := <-nodes[0].Find(ctx, root(1)); f.Peer.ID != nodes[1].host.ID() {
+		t.Fatalf("found %v", f)
 	}
 }
 
@@ -174,19 +172,42 @@ func TestRestartNeedsNoBootstrap(t *testing.T) {
 	await(t, "the set of roots to be back", func() bool { return again.Status().Provided == 1 })
 }
 
+// TestRootsOfAnEarlierRunAreAnnounced uses the datastore of the daemon, closed and opened again.
 func TestRootsOfAnEarlierRunAreAnnounced(t *testing.T) {
-	first := start(t, setup{})
+	dir := t.TempDir()
+	store, err := pebbleds.NewDatastore(dir)
+	must(t, err)
+	first := start(t, setup{store: store})
 	provide(t, first, root(1), root(2))
 	key := first.host.Peerstore().PrivKey(first.host.ID())
 	first.stop(t)
+	must(t, store.Close())
 
-	again := start(t, setup{key: key, store: first.store})
+	store, err = pebbleds.NewDatastore(dir)
+	must(t, err)
+	t.Cleanup(func() { must(t, store.Close()) })
+	again := start(t, setup{key: key, store: store})
 	other := start(t, setup{bootstrap: []peer.AddrInfo{again.info()}})
 	find(t, other, root(2), again.host.ID())
 	await(t, "both roots to be announced", func() bool {
 		s := again.Status()
 		return s.Provided == 2 && s.Waiting == 0
 	})
+}
+
+// TestSharedWhileEverybodyIsAway is about a node that had peers and lost them: its next peer gets the records at once.
+func TestSharedWhileEverybodyIsAway(t *testing.T) {
+	nodes := startNetwork(t, 2)
+	nodes[1].stop(t)
+	await(t, "the table to be empty", func() bool { return nodes[0].Size() == 0 })
+	for i := range 10 {
+		provide(t, nodes[0], root(i))
+	}
+	next := start(t, setup{bootstrap: []peer.AddrInfo{nodes[0].info()}})
+	begin := time.Now()
+	await(t, "all to be announced", func() bool { return nodes[0].Status().Waiting == 0 })
+	t.Logf("announced %v after the next peer started", time.Since(begin))
+	find(t, next, root(3), nodes[0].host.ID())
 }
 
 func TestUnprovide(t *testing.T) {
@@ -241,6 +262,7 @@ func TestProvideIsIdempotentAndChecksItsInput(t *testing.T) {
 
 func TestRootsOutliveTheNodeThatIntroducedThem(t *testing.T) {
 	nodes := startNetwork(t, 6)
+	warm(t, nodes)
 	sharer, finder := nodes[3], nodes[5]
 	provide(t, sharer, root(1))
 	nodes[0].stop(t)
@@ -248,6 +270,19 @@ func TestRootsOutliveTheNodeThatIntroducedThem(t *testing.T) {
 	await(t, "the table to lose who left", func() bool {
 		return !slices.Contains(finder.kad.RoutingTable().ListPeers(), nodes[0].host.ID()) || !finder.connected(nodes[0].host.ID())
 	})
+}
+
+func TestRecordsStayWithOthersWhenTheProviderLeaves(t *testing.T) {
+	nodes := startNetwork(t, 5)
+	warm(t, nodes)
+	sharer := nodes[3]
+	provide(t, sharer, root(1))
+	await(t, "the record to be out", func() bool { return sharer.Status().Waiting == 0 })
+	sharer.stop(t)
+	late := start(t, setup{bootstrap: []peer.AddrInfo{nodes[1].info()}})
+	if f, _ := find(t, late, root(1), sharer.host.ID()); len(f.Peer.Addrs) == 0 {
+		t.Error("no addresses")
+	}
 }
 
 func TestPeersAndStatus(t *testing.T) {

@@ -16,6 +16,7 @@
 //	bootstrap.go  when to dial whom, as a pure function, and the loop that does it
 //	book.go       known peers; saved.go their bytes on disk
 //	mdns.go       peers met on the local link
+//	status.go     what a user may see of all this; events of the host and the routing table
 //
 // Run owns every goroutine and waits for all of them, also for those of the searches. Nothing here is started by an
 // import, and nothing is dialled or written before Run.

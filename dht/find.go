@@ -246,6 +246,10 @@ func (s *search) accept(f Found, now time.Time) {
 			return
 		}
 	}
+	if s.d.connected(f.Peer.ID) { // before those that somebody made up
+		s.queue = slices.Insert(s.queue, 0, f)
+		return
+	}
 	s.queue = append(s.queue, f)
 }
 

@@ -69,18 +69,21 @@ func (s *recordStore) Query(ctx context.Context, q query.Query) (query.Results, 
 	}
 	defer res.Close()
 	var entries []query.Entry
+	own := s.ownKey(key)
 	for e := range res.Next() {
 		if e.Error != nil {
 			return nil, fmt.Errorf("provider records: %w", e.Error)
 		}
-		entries = append(entries, e.Entry)
+		if e.Key != own {
+			entries = append(entries, e.Entry)
+		}
 	}
 	if len(entries) > maxProviders {
 		rand.Shuffle(len(entries), func(i, j int) { entries[i], entries[j] = entries[j], entries[i] })
 		entries = entries[:maxProviders]
 	}
 	if h, err := base32.RawStdEncoding.DecodeString(key); err == nil && s.own(ctx, mh.Multihash(h)) {
-		entries = append(entries, query.Entry{Key: s.ownKey(key), Value: binary.AppendVarint(nil, time.Now().UnixNano())})
+		entries = append(entries, query.Entry{Key: own, Value: binary.AppendVarint(nil, time.Now().UnixNano())})
 	}
 	return query.ResultsWithEntries(q, entries), nil
 }
