@@ -1,0 +1,185 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"time"
+
+	"shoal/chunker"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/ipfs/go-cid"
+)
+
+// absPath is where a row's file is.
+func (r *record) absPath(row *row) string {
+	base := ""
+	if row.base < len(r.bases) {
+		base = r.bases[row.base]
+	}
+	if row.path == "" {
+		return base
+	}
+	return filepath.Join(base, filepath.FromSlash(row.path))
+}
+
+// called is the file's name in reasons: its path in the share, or its own name.
+func called(row *row, abs string) string {
+	if row.path == "" {
+		return filepath.Base(abs)
+	}
+	return path.Clean(row.path)
+}
+
+// unfit says in words how a file differs from what was shared; "" if it does not.
+// The order tells apart what a user did: a new file is no edit.
+func unfit(fi fs.FileInfo, err error, want chunker.FileStat) string {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "was deleted"
+	case err != nil:
+		return "cannot be read: " + bare(err)
+	case !fi.Mode().IsRegular():
+		return "is no regular file any more"
+	}
+	is := chunker.StatOf(fi)
+	switch {
+	case is == want:
+		return ""
+	case is.Inode != want.Inode:
+		return "was replaced by another file"
+	case is.Size < want.Size:
+		return fmt.Sprintf("was truncated from %d to %d bytes", want.Size, is.Size)
+	case is.Size > want.Size:
+		return fmt.Sprintf("grew from %d to %d bytes", want.Size, is.Size)
+	}
+	return "was edited " + fi.ModTime().Format(time.DateTime)
+}
+
+// unfitPath is unfit for the file at path now.
+func unfitPath(path string, want chunker.FileStat) string {
+	fi, err := os.Stat(path)
+	return unfit(fi, err, want)
+}
+
+// bare is an error without the path that the caller names anyway.
+func bare(err error) string {
+	if pe := (*fs.PathError)(nil); errors.As(err, &pe) {
+		return pe.Err.Error()
+	}
+	return err.Error()
+}
+
+// markUnfit records that a file no longer fits, with the reason. It stops being
+// served at once; the rest of the share goes on.
+func (s *Store) markUnfit(root cid.Cid, id shareID, row *row, reason string) error {
+	key := keyFile(tagBad, id, row.leaf, row.entry)
+	if old, err := s.get(key); err == nil && string(old) == reason {
+		return nil
+	}
+	return s.updateShare(root, id, false, func(r *record, b *pebble.Batch) error {
+		if _, err := s.get(key); errors.Is(err, pebble.ErrNotFound) {
+			r.bad++
+			r.have -= row.cut.leaves
+			r.haveBytes -= row.cut.size
+		}
+		r.state, r.reason = Changed, reason
+		s.cfg.Logger.Warn("shared file changed", "root", root, "name", r.name, "reason", reason)
+		return b.Set(key, []byte(reason), nil)
+	})
+}
+
+// recheck looks again at the files of a share that did not fit, and returns the
+// record as it is then.
+func (s *Store) recheck(rec *record) (*record, error) {
+	if rec.bad == 0 {
+		return rec, nil
+	}
+	var fit []*row
+	reason := ""
+	err := s.each(keyID(tagBad, rec.id), func(key, value []byte) error {
+		leaf, entry := splitFile(key)
+		row, err := s.row(rec.id, leaf, entry)
+		if err != nil {
+			return err
+		}
+		if unfitPath(rec.absPath(row), row.stat) == "" {
+			fit = append(fit, row)
+		} else if reason == "" {
+			reason = string(value)
+		}
+		return nil
+	})
+	if err != nil || len(fit) == 0 {
+		return rec, err
+	}
+	if err := s.markFit(rec, fit, reason); err != nil {
+		return rec, err
+	}
+	return s.record(tagShare, rec.root)
+}
+
+// markFit lets files be served again. reason is that of another file that still does
+// not fit, if there is one.
+func (s *Store) markFit(rec *record, rows []*row, reason string) error {
+	return s.updateShare(rec.root, rec.id, false, func(r *record, b *pebble.Batch) error {
+		for _, row := range rows {
+			key := keyFile(tagBad, rec.id, row.leaf, row.entry)
+			if _, err := s.get(key); errors.Is(err, pebble.ErrNotFound) {
+				continue
+			}
+			_ = b.Delete(key, nil)
+			r.bad--
+		}
+		return s.recount(r, b, reason)
+	})
+}
+
+// row reads one file row.
+func (s *Store) row(id shareID, leaf, entry int) (*row, error) {
+	key := keyFile(tagFile, id, leaf, entry)
+	v, err := s.get(key)
+	if err != nil {
+		return nil, fmt.Errorf("read file row: %w", err)
+	}
+	return decodeRow(key, v)
+}
+
+// rows calls fn for each file row of id, in order.
+func (s *Store) rows(id shareID, fn func(r *row) error) error {
+	return s.each(keyID(tagFile, id), func(key, value []byte) error {
+		r, err := decodeRow(key, value)
+		if err != nil {
+			return err
+		}
+		return fn(r)
+	})
+}
+
+// Check compares the stat of every file of a share with the recorded one, without
+// reading content, and marks what changed or fits again. See Share for the outcome.
+func (s *Store) Check(ctx context.Context, root cid.Cid) error {
+	rec, err := s.record(tagShare, root)
+	if err != nil {
+		return err
+	}
+	if _, err := s.recheck(rec); err != nil {
+		return fmt.Errorf("check %s: %w", root, err)
+	}
+	err = s.rows(rec.id, func(r *row) error {
+		abs := rec.absPath(r)
+		if why := unfitPath(abs, r.stat); why != "" {
+			return errors.Join(ctx.Err(), s.markUnfit(root, rec.id, r, called(r, abs)+" "+why))
+		}
+		return ctx.Err()
+	})
+	if err != nil {
+		return fmt.Errorf("check %s: %w", root, err)
+	}
+	return nil
+}

@@ -1,0 +1,159 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"runtime"
+
+	"shoal/chunker"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// snapshot is what one Checkpoint records: only leaves whose Write had returned.
+type snapshot struct {
+	segs  map[int][]byte // by segment
+	files []int          // entries to sync
+	rows  []int          // entries whose inode is new
+	none  bool           // nothing changed
+}
+
+// Checkpoint syncs the data written so far and then records it, durably. If the sync
+// fails, the leaves that depended on it count as not written: the kernel may have
+// dropped them. With nothing new it costs nothing.
+func (d *Download) Checkpoint(ctx context.Context) error {
+	d.save.Lock()
+	defer d.save.Unlock()
+	if d.over() {
+		return nil
+	}
+	return d.checkpoint(ctx)
+}
+
+func (d *Download) checkpoint(ctx context.Context) error {
+	snap := d.snapshot()
+	if snap.none {
+		return nil
+	}
+	if err := d.dst.sync(ctx, d.relsOf(snap.files)); err != nil {
+		d.takeBack(snap)
+		return fmt.Errorf("checkpoint %s: %w", d.rec.root, err)
+	}
+	b := d.s.db.NewBatch()
+	for seg, v := range snap.segs {
+		_ = b.Set(keyIndex(tagHave, d.id(), seg), v, nil)
+	}
+	d.mu.Lock()
+	for _, i := range snap.rows {
+		e, st := &d.x.layout.Entries()[i], &d.files[i]
+		// How the file is cut is written by Finish; resuming needs only the inode.
+		r := row{path: d.sel.rel(e.Path), stat: chunker.FileStat{Size: max(e.Size, 0), Inode: st.inode}, cut: cut{chunk: 1}}
+		_ = b.Set(keyFile(tagFile, d.id(), e.First, i), r.encode(), nil)
+		st.rowed = true
+	}
+	d.fillCounts(d.rec)
+	d.mu.Unlock()
+	if err := d.saveRecord(b, true); err != nil {
+		return fmt.Errorf("checkpoint %s: %w", d.rec.root, err)
+	}
+	return nil
+}
+
+// snapshot takes what is new and starts afresh.
+func (d *Download) snapshot() snapshot {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	snap := snapshot{segs: map[int][]byte{}, none: len(d.unsaved)+len(d.dirty) == 0 && !d.dirtyRec}
+	for seg := range d.unsaved {
+		snap.segs[seg] = d.have.segment(seg)
+	}
+	for i := range d.dirty {
+		snap.files = append(snap.files, i)
+		if !d.files[i].rowed {
+			snap.rows = append(snap.rows, i)
+		}
+	}
+	d.unsaved, d.dirty, d.dirtyRec = map[int]struct{}{}, map[int]struct{}{}, false
+	return snap
+}
+
+// takeBack forgets the leaves whose sync failed.
+func (d *Download) takeBack(snap snapshot) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.dirtyRec = true
+	for seg := range snap.segs {
+		stored, err := d.s.get(keyIndex(tagHave, d.id(), seg))
+		if err != nil {
+			stored = make([]byte, segBytes)
+		}
+		for k := range segLeaves {
+			i := seg*segLeaves + k
+			if i < d.seen && d.have.get(i) && d.x.layout.Leaf(i).Size != 0 && !bitmap(stored).get(k) {
+				d.clearHave(i)
+			}
+		}
+		d.unsaved[seg] = struct{}{}
+	}
+}
+
+// relsOf is where entries are below the result.
+func (d *Download) relsOf(entries []int) []string {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	rels := make([]string, len(entries))
+	for k, i := range entries {
+		rels[k] = d.sel.rel(d.x.layout.Entries()[i].Path)
+	}
+	return rels
+}
+
+// sync writes the data of files to the disk.
+func (t *dest) sync(ctx context.Context, rels []string) error {
+	if len(rels) == 0 {
+		return nil
+	}
+	if len(rels) > syncFewFiles {
+		f, err := t.parent.Open(".")
+		if err == nil {
+			err = errors.Join(syncFS(f), f.Close())
+		}
+		return fsError("sync", t.dir, err)
+	}
+	g, _ := errgroup.WithContext(ctx)
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for _, rel := range rels {
+		g.Go(func() error {
+			f, err := t.openSync(rel)
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil // someone deleted it; Finish finds out
+			}
+			if err == nil {
+				err = errors.Join(syncData(f), f.Close())
+			}
+			return fsError("sync", t.path(rel), err)
+		})
+	}
+	return g.Wait()
+}
+
+// openSync opens rel as a sync needs it: Windows wants write access for that.
+func (t *dest) openSync(rel string) (*os.File, error) {
+	if runtime.GOOS == "windows" {
+		f, _, err := t.openFile(rel, false)
+		return f, err
+	}
+	return t.readFile(rel)
+}
+
+// syncParent makes what happened to names in the parent directory durable.
+func (t *dest) syncParent() error {
+	f, err := t.parent.Open(".")
+	if err == nil {
+		err = errors.Join(syncDir(f), f.Close())
+	}
+	return fsError("sync", t.dir, err)
+}

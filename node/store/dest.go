@@ -1,0 +1,189 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+)
+
+// dest writes the .part of one download. All names are resolved below the parent
+// directory by os.Root, which lets nothing out, and no symlink is followed on the way:
+// only the destination's own directories and regular files are ever opened.
+type dest struct {
+	parent *os.Root
+	dir    string // path of parent
+	part   string // name in parent
+	tree   bool   // part is a directory
+	dirs   *pool[string, *os.Root]
+	files  *pool[int, *os.File] // by entry
+}
+
+// openDest opens the parent directory; part is made when it is first written to.
+func openDest(dir, part string, tree bool, handles int) (*dest, error) {
+	parent, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fsError("open", dir, err)
+	}
+	return &dest{
+		parent: parent, dir: dir, part: part, tree: tree,
+		dirs: newPool[string, *os.Root](handles), files: newPool[int, *os.File](handles),
+	}, nil
+}
+
+// closeHandles closes what is below part, so that it can be moved on any system.
+func (t *dest) closeHandles() error { return errors.Join(t.files.close(), t.dirs.close()) }
+
+func (t *dest) close() error { return errors.Join(t.closeHandles(), t.parent.Close()) }
+
+// path is where rel is, for messages.
+func (t *dest) path(rel string) string {
+	return filepath.Join(t.dir, t.part, filepath.FromSlash(rel))
+}
+
+var errSymlink = errors.New("a symlink or special file is in its place; remove it")
+
+// acquireDir opens the directory rel of the tree, "" being part itself, and makes it and
+// those above if create is set.
+func (t *dest) acquireDir(rel string, create bool) (*pooled[*os.Root], error) {
+	return t.dirs.acquire(rel, func() (*os.Root, error) {
+		if rel == "" {
+			return openDir(t.parent, t.part, create)
+		}
+		above, name := splitRel(rel)
+		up, err := t.acquireDir(above, create)
+		if err != nil {
+			return nil, err
+		}
+		defer t.dirs.release(up)
+		return openDir(up.v, name, create)
+	})
+}
+
+// openDir opens one real directory below up.
+func openDir(up *os.Root, name string, create bool) (*os.Root, error) {
+	name, err := filepath.Localize(name)
+	if err != nil {
+		return nil, fmt.Errorf("name is not possible on this system: %w", err)
+	}
+	if create {
+		if err := up.Mkdir(name, 0o777); err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, err
+		}
+	}
+	was, err := up.Lstat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !was.IsDir() {
+		return nil, errSymlink
+	}
+	dir, err := up.OpenRoot(name)
+	if err != nil {
+		return nil, err
+	}
+	is, err := dir.Stat(".")
+	if err == nil && !os.SameFile(was, is) {
+		err = errSymlink // swapped between the two calls
+	}
+	if err != nil {
+		dir.Close()
+		return nil, err
+	}
+	return dir, nil
+}
+
+// in calls fn with the directory that holds rel and rel's name in it.
+func (t *dest) in(rel string, create bool, fn func(dir *os.Root, name string) error) error {
+	if !t.tree {
+		return fn(t.parent, t.part)
+	}
+	above, name := splitRel(rel)
+	name, err := filepath.Localize(name)
+	if err != nil {
+		return fmt.Errorf("name is not possible on this system: %w", err)
+	}
+	up, err := t.acquireDir(above, create)
+	if err != nil {
+		return err
+	}
+	defer t.dirs.release(up)
+	return fn(up.v, name)
+}
+
+// openFile opens the regular file rel for reading and writing. With create it is made
+// if it is missing; fresh tells that it was.
+func (t *dest) openFile(rel string, create bool) (f *os.File, fresh bool, err error) {
+	err = t.in(rel, create, func(dir *os.Root, name string) error {
+		if create {
+			f, err = dir.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
+			if err == nil {
+				fresh = true
+				return nil
+			}
+			if !errors.Is(err, fs.ErrExist) {
+				return err
+			}
+		}
+		f, err = openRegular(dir, name, os.O_RDWR)
+		return err
+	})
+	return f, fresh, err
+}
+
+// readFile opens the regular file rel for reading only.
+func (t *dest) readFile(rel string) (f *os.File, err error) {
+	err = t.in(rel, false, func(dir *os.Root, name string) error {
+		f, err = openRegular(dir, name, os.O_RDONLY)
+		return err
+	})
+	return f, err
+}
+
+// openRegular opens an existing file that is neither a symlink nor special. A Finish
+// that was cut short may have left our own file read-only.
+func openRegular(dir *os.Root, name string, flag int) (*os.File, error) {
+	was, err := dir.Lstat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !was.Mode().IsRegular() {
+		return nil, errSymlink
+	}
+	f, err := dir.OpenFile(name, flag, 0)
+	if flag != os.O_RDONLY && errors.Is(err, fs.ErrPermission) && dir.Chmod(name, was.Mode().Perm()|0o600) == nil {
+		f, err = dir.OpenFile(name, flag, 0)
+	}
+	if err != nil {
+		return nil, err
+	}
+	is, err := f.Stat()
+	if err == nil && !os.SameFile(was, is) {
+		err = errSymlink
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// lstat looks at rel in the tree, or at the lone file.
+func (t *dest) lstat(rel string) (fi fs.FileInfo, err error) {
+	err = t.in(rel, false, func(dir *os.Root, name string) error {
+		fi, err = dir.Lstat(name)
+		return err
+	})
+	return fi, err
+}
+
+// splitRel is path.Split without the slash in between.
+func splitRel(rel string) (above, name string) {
+	above, name = path.Split(rel)
+	if above != "" {
+		above = above[:len(above)-1]
+	}
+	return above, name
+}

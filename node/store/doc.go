@@ -1,0 +1,26 @@
+// Package store is the daemon's memory: an embedded Pebble index of what is
+// shared, where each chunk lies in the user's files, and how far each download
+// has come. Files are referenced in place, never copied; a download writes the
+// final file and is served from it while it is still incomplete.
+//
+// Start reading at keys.go, which lays out the index, then record.go (the values),
+// import.go (share), root.go (serve), download.go (fetch), finish.go (the step from
+// NAME.part to NAME) and recover.go (what Open does after a crash).
+//
+// # Promises
+//
+//   - A leaf is served only while the stat of its file is the one recorded. What no
+//     longer fits stops being served, file by file, with a reason.
+//   - A leaf of a download is recorded only after its data is synced. A crash loses at
+//     most what came after the last Checkpoint, and that is re-hashed from the .part.
+//   - An import or a removal that a crash cuts short is undone or completed by Open.
+//   - Nothing is written outside the destination and no symlink is followed on the way.
+//
+// # Goroutines
+//
+// Pebble owns its own. A Download owns one, which copies chunks that other local
+// shares hold; Download.Finish, Pause and Close wait for it. Verify and resuming hash
+// in workers that end before the call returns. Everything else runs on the
+// caller's goroutine. Close the downloads and roots before the Store; the Store
+// waits for nobody but closes downloads that were left open.
+package store

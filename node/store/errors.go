@@ -1,0 +1,41 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+)
+
+// Errors that callers branch on.
+var (
+	ErrLocked     = errors.New("another daemon uses this home")
+	ErrNewer      = errors.New("this home was written by a newer shoal")
+	ErrNotFound   = errors.New("not shared here")
+	ErrChanged    = errors.New("the shared file is no longer what was shared")
+	ErrNotHave    = errors.New("chunk not here")
+	ErrBusy       = errors.New("this root is being fetched already")
+	ErrConflict   = errors.New("this root is being fetched to another place")
+	ErrExists     = errors.New("the destination exists and holds something else")
+	ErrNoSpace    = errors.New("not enough space on the disk")
+	ErrReadOnly   = errors.New("the file system is read-only")
+	ErrDenied     = errors.New("permission denied")
+	ErrIncomplete = errors.New("the download is not complete")
+	ErrNoMatch    = errors.New("no such path in the share")
+	ErrClosed     = errors.New("closed")
+)
+
+// fsError names the operation and the path in words, and marks the causes that
+// callers branch on. nil stays nil.
+func fsError(op, path string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case isNoSpace(err):
+		return fmt.Errorf("%s %s: %w: free some space and run the same command again: %w", op, path, ErrNoSpace, err)
+	case isReadOnly(err):
+		return fmt.Errorf("%s %s: %w: choose another destination: %w", op, path, ErrReadOnly, err)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%s %s: %w: check the owner and mode of the directory: %w", op, path, ErrDenied, err)
+	}
+	return fmt.Errorf("%s %s: %w", op, path, err)
+}

@@ -1,0 +1,54 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+)
+
+// Export makes another copy of a share, or of a part of it, at t from the files that
+// are shared here. Each chunk is checked on the way. The share keeps its references; the
+// returned Share has Path at the copy. A target that holds the same already is success
+// at once. progress is told the bytes copied so far. ErrChanged: some file is no longer
+// what was shared, so fetch it.
+func (s *Store) Export(ctx context.Context, t Target, progress func(bytes int64)) (Share, error) {
+	if _, err := s.record(tagShare, t.Root); err != nil {
+		return Share{}, fmt.Errorf("copy: %w", err)
+	}
+	d, err := s.download(ctx, t, s.cfg.Limits)
+	if err != nil {
+		return Share{}, fmt.Errorf("copy %s: %w", t.Root, err)
+	}
+	if d.over() {
+		return d.share(), nil
+	}
+	sh, err := d.export(ctx, progress)
+	if err == nil {
+		return sh, nil
+	}
+	err = fmt.Errorf("copy %s: %w", t.Root, err)
+	if cerr := d.Close(); cerr != nil {
+		return Share{}, errors.Join(err, cerr)
+	}
+	rec, ferr := s.forget(tagDownload, t.Root)
+	if ferr == nil {
+		ferr = removePart(rec)
+	}
+	return Share{}, errors.Join(err, ferr)
+}
+
+func (d *Download) export(ctx context.Context, progress func(bytes int64)) (Share, error) {
+	d.mu.Lock()
+	if old, err := d.s.record(tagShare, d.rec.root); err == nil && d.rec.name == "" && d.rec.sub == "" && len(old.bases) > 0 {
+		d.rec.suggested = filepath.Base(old.bases[0])
+	}
+	d.mu.Unlock()
+	if _, err := d.copyLocal(ctx, 0, progress); err != nil {
+		return Share{}, err
+	}
+	if err := d.whole(); err != nil {
+		return Share{}, fmt.Errorf("%w: %w", ErrChanged, err)
+	}
+	return d.Finish(ctx)
+}

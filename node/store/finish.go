@@ -1,0 +1,379 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"shoal/chunker"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// Finish turns a complete download into a share at its final name: it syncs, adds
+// what has no content (empty files, directories, symlinks), restores recorded modes and
+// times, moves NAME.part to NAME and records the references. A crash at any point is
+// taken up by the next start.
+//
+// ErrIncomplete: wanted leaves are missing, perhaps because another program touched the
+// .part; fetch on. ErrExists: the destination appeared meanwhile and differs, and Force
+// was not set; the .part stays.
+func (d *Download) Finish(ctx context.Context) (Share, error) {
+	d.stopLocal()
+	d.save.Lock()
+	defer d.save.Unlock()
+	d.mu.RLock()
+	stage, result := d.stage, d.result
+	d.mu.RUnlock()
+	switch stage {
+	case done:
+		return result, nil
+	case closed:
+		return Share{}, fmt.Errorf("finish %s: %w", d.rec.root, ErrClosed)
+	}
+	sh, err := d.finish(ctx)
+	if err != nil {
+		return Share{}, fmt.Errorf("finish %s: %w", d.rec.root, err)
+	}
+	return sh, nil
+}
+
+func (d *Download) finish(ctx context.Context) (Share, error) {
+	if err := d.whole(); err != nil {
+		return Share{}, err
+	}
+	if err := d.checkpoint(ctx); err != nil {
+		return Share{}, err
+	}
+	if err := d.whole(); err != nil {
+		return Share{}, err
+	}
+	stats, err := d.dress(ctx)
+	if err != nil {
+		return Share{}, err
+	}
+	if err := d.checkpoint(ctx); err != nil { // empty files have a row too
+		return Share{}, err
+	}
+	if err := d.dst.syncAll(len(stats)); err != nil {
+		return Share{}, err
+	}
+	return d.place1(ctx, stats)
+}
+
+// whole checks that every wanted leaf is written.
+func (d *Download) whole() error {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if !d.x.layout.Complete() {
+		return fmt.Errorf("%w: inner nodes are missing", ErrIncomplete)
+	}
+	if err := d.sel.unmatched(); err != nil {
+		return err
+	}
+	if d.haveN < d.wantN {
+		return fmt.Errorf("%w: %d of %d chunks are missing", ErrIncomplete, d.wantN-d.haveN, d.wantN)
+	}
+	return nil
+}
+
+// dress makes what has no content and restores modes and times. It returns the stats
+// of the files by entry, as they stay from here on.
+func (d *Download) dress(ctx context.Context) (map[int]chunker.FileStat, error) {
+	if d.dst.tree {
+		h, err := d.dst.acquireDir("", true)
+		if err != nil {
+			return nil, fsError("create", d.dst.path(""), err)
+		}
+		d.dst.dirs.release(h)
+	}
+	entries := d.x.layout.Entries()
+	stats := make(map[int]chunker.FileStat, d.wantFiles)
+	for i, e := range entries {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		if !d.sel.want[i] {
+			continue
+		}
+		rel := d.sel.rel(e.Path)
+		var err error
+		switch e.Kind {
+		case chunker.File:
+			stats[i], err = d.dressFile(i, e, rel)
+		case chunker.Dir:
+			var h *pooled[*os.Root]
+			if h, err = d.dst.acquireDir(rel, true); err == nil {
+				d.dst.dirs.release(h)
+			}
+		}
+		if err != nil {
+			return nil, fsError("finish", d.dst.path(rel), err)
+		}
+	}
+	// Symlinks last, so that nothing is ever written through one; then directories,
+	// deepest first, so that their times hold.
+	for i := len(entries) - 1; i >= 0; i-- {
+		if e := entries[i]; d.sel.want[i] && e.Kind == chunker.Symlink {
+			if err := d.dst.symlink(d.sel.rel(e.Path), e); err != nil {
+				return nil, fsError("create symlink", d.dst.path(d.sel.rel(e.Path)), err)
+			}
+		}
+	}
+	return stats, d.dressDirs(d.dst)
+}
+
+// dressDirs restores modes and times of directories.
+func (d *Download) dressDirs(t *dest) error {
+	entries := d.x.layout.Entries()
+	for i := len(entries) - 1; i >= 0; i-- {
+		e := entries[i]
+		if !d.sel.want[i] || e.Kind != chunker.Dir || (!e.HasMode && e.ModTime.IsZero()) {
+			continue
+		}
+		rel := d.sel.rel(e.Path)
+		if err := t.inDir(rel, func(dir *os.Root, name string) error { return dressUp(dir, name, e) }); err != nil {
+			return fsError("finish", t.path(rel), err)
+		}
+	}
+	return nil
+}
+
+// inDir is in, also for the tree itself.
+func (t *dest) inDir(rel string, fn func(dir *os.Root, name string) error) error {
+	if rel == "" {
+		return fn(t.parent, t.part)
+	}
+	return t.in(rel, false, fn)
+}
+
+// dressUp restores recorded permission bits, never set-uid, set-gid or sticky, and the
+// modification time.
+func dressUp(dir *os.Root, name string, e chunker.Entry) error {
+	if e.HasMode {
+		if err := dir.Chmod(name, e.Mode&fs.ModePerm); err != nil {
+			return err
+		}
+	}
+	if !e.ModTime.IsZero() {
+		return dir.Chtimes(name, e.ModTime, e.ModTime)
+	}
+	return nil
+}
+
+// dressFile makes an empty file, checks that a written one is still ours, and restores
+// its mode and time.
+func (d *Download) dressFile(i int, e chunker.Entry, rel string) (chunker.FileStat, error) {
+	d.mu.RLock()
+	st, size := d.files[i], e.Size
+	if size < 0 {
+		size = max(d.loneSize, 0)
+	}
+	d.mu.RUnlock()
+	if size == 0 && !st.created {
+		if err := d.writeSingle(spot{entry: i, rel: rel}, nil); err != nil {
+			return chunker.FileStat{}, err
+		}
+		d.mu.RLock()
+		st = d.files[i]
+		d.mu.RUnlock()
+	}
+	var is chunker.FileStat
+	err := d.dst.in(rel, false, func(dir *os.Root, name string) error {
+		if err := d.ours(dir, name, st, size); err != nil {
+			d.lost(i, e)
+			return err
+		}
+		if err := dressUp(dir, name, e); err != nil {
+			return err
+		}
+		fi, err := dir.Lstat(name)
+		if err == nil {
+			is = chunker.StatOf(fi)
+		}
+		return err
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		d.lost(i, e)
+		err = fmt.Errorf("%w: it was deleted", ErrIncomplete)
+	}
+	return is, err
+}
+
+// ours checks that a file of the .part is the one that was written.
+func (d *Download) ours(dir *os.Root, name string, st fileState, size int64) error {
+	fi, err := dir.Lstat(name)
+	if err != nil {
+		return err
+	}
+	if is := chunker.StatOf(fi); !fi.Mode().IsRegular() || is.Inode != st.inode || is.Size != size {
+		return fmt.Errorf("%w: another program changed it", ErrIncomplete)
+	}
+	return nil
+}
+
+// lost takes back all leaves of a file that is gone, so that they are fetched again.
+func (d *Download) lost(i int, e chunker.Entry) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for k := e.First; k < e.First+e.Leaves; k++ {
+		if d.x.layout.Leaf(k).Size != 0 {
+			d.clearHave(k)
+		}
+	}
+	d.files[i] = fileState{}
+	d.dirtyRec = true
+}
+
+// symlink makes one, unless the same is there already.
+func (t *dest) symlink(rel string, e chunker.Entry) error {
+	return t.in(rel, true, func(dir *os.Root, name string) error {
+		err := dir.Symlink(e.Target, name)
+		if errors.Is(err, fs.ErrExist) {
+			if old, rerr := dir.Readlink(name); rerr == nil && old == e.Target {
+				err = nil
+			}
+		}
+		if err != nil && runtime.GOOS == "windows" {
+			return nil // needs a privilege there that most users lack
+		}
+		if err == nil && !e.ModTime.IsZero() {
+			err = symlinkTime(dir, name, e.ModTime)
+		}
+		return err
+	})
+}
+
+// syncAll makes names and metadata durable before the move.
+func (t *dest) syncAll(files int) error {
+	if !t.tree && files <= 1 && runtime.GOOS == "linux" {
+		return t.syncParent() // the file itself was synced by Checkpoint
+	}
+	f, err := t.parent.Open(".")
+	if err == nil {
+		err = errors.Join(syncFS(f), f.Close())
+	}
+	return fsError("sync", t.dir, err)
+}
+
+// record1 turns the download into a share at final: rows in bounded batches, then the
+// record, together with the end of the download, in one synced batch.
+func (d *Download) record1(ctx context.Context, final string, stats map[int]chunker.FileStat) (Share, error) {
+	d.mu.RLock()
+	rec := *d.rec
+	d.fillCounts(&rec)
+	d.mu.RUnlock()
+	rec.bases = []string{final}
+	rec.name, rec.dir, rec.part, rec.placing, rec.partInode = filepath.Base(final), "", "", false, 0
+	rec.state, rec.complete, rec.suggested = Complete, true, ""
+
+	if keep, ok, err := d.keepOld(ctx, &rec); ok || err != nil {
+		return keep, err
+	}
+	b := d.s.db.NewBatch()
+	k := keyID(tagFile, rec.id)
+	_ = b.DeleteRange(k, upper(k), nil)
+	for i, e := range d.x.layout.Entries() {
+		st, ok := stats[i]
+		if !ok {
+			continue
+		}
+		r := row{path: d.sel.rel(e.Path), stat: st, cut: cutOf(d.x.layout, e, st.Size)}
+		_ = b.Set(keyFile(tagFile, rec.id, e.First, i), r.encode(), nil)
+		if b.Len() >= batchBytes {
+			if err := d.s.commit(b, false); err != nil {
+				return Share{}, err
+			}
+			b = d.s.db.NewBatch()
+		}
+	}
+	bits := append(bitmap(nil), d.have...)
+	if err := d.mergeOld(&rec, b, bits); err != nil {
+		b.Close()
+		return Share{}, err
+	}
+	d.s.putBits(b, &rec, bits)
+	_ = b.Delete(keyRoot(tagDownload, rec.root), nil)
+	if err := d.s.replaceShare(&rec, b); err != nil {
+		return Share{}, err
+	}
+	return rec.share(), nil
+}
+
+// keepOld ends the download without a new share if the old one of this root has as
+// much and still fits: then there are two copies, and the first keeps being served.
+func (d *Download) keepOld(ctx context.Context, rec *record) (Share, bool, error) {
+	old, err := d.s.record(tagShare, rec.root)
+	if errors.Is(err, ErrNotFound) || (err == nil && (!old.all || old.bases[0] == rec.bases[0])) {
+		return Share{}, false, nil
+	}
+	if err == nil {
+		err = d.s.Check(ctx, rec.root)
+	}
+	if err == nil {
+		old, err = d.s.record(tagShare, rec.root)
+	}
+	if err != nil || old.state != Complete {
+		return Share{}, false, err
+	}
+	if _, err := d.s.forget(tagDownload, rec.root); err != nil {
+		return Share{}, false, err
+	}
+	return rec.share(), true, nil
+}
+
+// mergeOld carries over files of an older share of this root that this download did
+// not fetch, so that two partial fetches serve what both have.
+func (d *Download) mergeOld(rec *record, b *pebble.Batch, bits bitmap) error {
+	old, err := d.s.record(tagShare, rec.root)
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	had, err := d.s.served(old)
+	if err != nil {
+		return err
+	}
+	base := map[int]int{}
+	err = d.s.rows(old.id, func(r *row) error {
+		if r.entry < len(d.sel.want) && d.sel.want[r.entry] {
+			return nil
+		}
+		if _, ok := base[r.base]; !ok {
+			base[r.base] = rec.baseIndex(old.bases[r.base])
+		}
+		r.base = base[r.base]
+		for k := r.leaf; k < r.leaf+r.cut.leaves; k++ {
+			if had == nil || had.get(k) {
+				_, n := r.cut.at(k - r.leaf)
+				bits.set(k)
+				rec.have++
+				rec.haveBytes += int64(n)
+			}
+		}
+		rec.files++
+		rec.size += r.cut.size
+		return b.Set(keyFile(tagFile, rec.id, r.leaf, r.entry), r.encode(), nil)
+	})
+	if err == nil && old.bases[0] == rec.bases[0] && old.sub == rec.sub {
+		rec.selects = union(rec.selects, old.selects)
+	}
+	return err
+}
+
+// baseIndex is the place of path in bases, added if it is new.
+func (r *record) baseIndex(path string) int {
+	for i, b := range r.bases {
+		if b == path {
+			return i
+		}
+	}
+	r.bases = append(r.bases, path)
+	return len(r.bases) - 1
+}

@@ -1,0 +1,281 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"shoal/chunker"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/ipfs/go-cid"
+)
+
+// spillBytes of inner nodes are held in memory by an import before they go to the
+// index: 1 GiB of one file makes 50 KiB of them, a tree of 100,000 files some MiB.
+const spillBytes = 1 << 20
+
+// Import takes what chunker.Build makes of a file or tree and turns it into a
+// share. PutNode is called serially; then either Commit or Abort, once.
+type Import struct {
+	s    *Store
+	id   shareID
+	mem  map[cid.Cid][]byte
+	size int  // bytes in mem
+	disk bool // some nodes are in the index
+
+	claimed bool // by the Download that imports what it found at its destination
+	once    sync.Once
+}
+
+// Import starts one. A crash or an Abort leaves no trace of it.
+func (s *Store) Import() *Import {
+	return &Import{s: s, mem: map[cid.Cid][]byte{}}
+}
+
+// PutNode keeps an inner node until Commit. It has the signature of Build's put.
+func (im *Import) PutNode(c cid.Cid, block []byte) error {
+	if _, ok := digestOf(c); !ok {
+		return fmt.Errorf("import node %s: %w hash function", c, chunker.ErrUnsupported)
+	}
+	if _, ok := im.mem[c]; ok {
+		return nil
+	}
+	im.mem[c] = block
+	if im.size += len(block); im.size < spillBytes {
+		return nil
+	}
+	return im.spill()
+}
+
+// begin takes the id and marks it as garbage until Commit is done.
+func (im *Import) begin(root cid.Cid) error {
+	b := im.s.db.NewBatch()
+	if im.id == 0 {
+		im.id = im.s.newID(b)
+	}
+	var v []byte
+	if root.Defined() {
+		v = root.Bytes()
+	}
+	_ = b.Set(keyID(tagPending, im.id), v, nil)
+	return im.s.commit(b, false)
+}
+
+// spill moves the nodes in memory to the index.
+func (im *Import) spill() error {
+	if !im.disk {
+		if err := im.begin(cid.Undef); err != nil {
+			return fmt.Errorf("import: %w", err)
+		}
+		im.disk = true
+	}
+	b := im.s.db.NewBatch()
+	for c, block := range im.mem {
+		digest, _ := digestOf(c)
+		_ = b.Set(keyTemp(im.id, digest), block, nil)
+	}
+	im.mem, im.size = map[cid.Cid][]byte{}, 0
+	if err := im.s.commit(b, false); err != nil {
+		return fmt.Errorf("import: %w", err)
+	}
+	return nil
+}
+
+// block is a node that PutNode kept.
+func (im *Import) block(c cid.Cid) ([]byte, error) {
+	if block, ok := im.mem[c]; ok {
+		return block, nil
+	}
+	digest, ok := digestOf(c)
+	if !ok || !im.disk {
+		return nil, fmt.Errorf("node %s was not put", c)
+	}
+	block, err := im.s.get(keyTemp(im.id, digest))
+	if err != nil {
+		return nil, fmt.Errorf("node %s: %w", c, err)
+	}
+	return block, nil
+}
+
+// Commit walks the tree t that was built at path and records it as a share,
+// durably. A root that is shared already keeps its references while all of them fit,
+// else they are replaced by these; either way the share is returned as it is then.
+// ErrBusy: the root is being fetched right now.
+func (im *Import) Commit(ctx context.Context, t *chunker.Tree, path, name string) (Share, error) {
+	defer im.Abort()
+	sh, err := im.commit(ctx, t, path, name)
+	if err != nil {
+		return Share{}, fmt.Errorf("share %s: %w", path, err)
+	}
+	return sh, nil
+}
+
+func (im *Import) commit(ctx context.Context, t *chunker.Tree, path, name string) (Share, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return Share{}, err
+	}
+	if name == "" {
+		name = filepath.Base(path)
+	}
+	if !im.claimed && im.s.isBusy(t.Root) {
+		return Share{}, fmt.Errorf("%w: %s", ErrBusy, t.Root)
+	}
+	if sh, ok, err := im.s.keepShare(ctx, t.Root); ok || err != nil {
+		return sh, err
+	}
+	if err := im.begin(t.Root); err != nil {
+		return Share{}, err
+	}
+	rec := &record{
+		root: t.Root, id: im.id, name: name, bases: []string{path}, state: Complete,
+		tree: t.Dir, complete: true, all: true, size: t.Size, haveBytes: t.Size,
+		added: time.Now().UnixNano(),
+	}
+	if err := im.writeRows(ctx, t, rec); err != nil {
+		return Share{}, err
+	}
+	if err := im.s.replaceShare(rec, nil); err != nil {
+		return Share{}, err
+	}
+	im.id = 0 // no longer garbage
+	return rec.share(), nil
+}
+
+// writeRows stores nodes, block keys and file rows in bounded batches.
+func (im *Import) writeRows(ctx context.Context, t *chunker.Tree, rec *record) error {
+	x, err := newIndexer(im.id, t.Root, im.s.cfg.Limits)
+	if err != nil {
+		return err
+	}
+	b := im.s.db.NewBatch()
+	defer func() { b.Close() }()
+	flush := func() error {
+		if b.Len() < batchBytes {
+			return nil
+		}
+		full := b
+		b = im.s.db.NewBatch()
+		return errors.Join(ctx.Err(), im.s.commit(full, false))
+	}
+	if err := x.indexLeaves(b); err != nil {
+		return err
+	}
+	for c, more := x.walker.Next(); more; c, more = x.walker.Next() {
+		block, err := im.block(c)
+		if err == nil {
+			err = x.add(b, block)
+		}
+		if err == nil {
+			err = flush()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for i, e := range x.layout.Entries() {
+		if e.Kind != chunker.File {
+			continue
+		}
+		st, ok := t.Stats[e.Path]
+		if !ok {
+			return fmt.Errorf("no stat of %q was taken", e.Path)
+		}
+		r := row{path: e.Path, stat: st, cut: cutOf(x.layout, e, st.Size)}
+		_ = b.Set(keyFile(tagFile, im.id, e.First, i), r.encode(), nil)
+		rec.files++
+		if err := flush(); err != nil {
+			return err
+		}
+	}
+	rec.nodes, rec.leaves, rec.have = x.nodes, x.layout.Leaves(), x.layout.Leaves()
+	if im.disk {
+		k := keyID(tagTemp, im.id)
+		_ = b.DeleteRange(k, upper(k), nil)
+	}
+	full := b
+	b = im.s.db.NewBatch()
+	return im.s.commit(full, false)
+}
+
+// cutOf reads the leaf sizes of a file entry; size is used for a lone raw root,
+// which does not tell its own.
+func cutOf(l *chunker.Layout, e chunker.Entry, size int64) cut {
+	return newCut(e.Leaves, func(k int) int64 {
+		if n := l.Leaf(e.First + k).Size; n >= 0 {
+			return int64(n)
+		}
+		return size
+	})
+}
+
+// Abort drops what PutNode and Commit left behind. After a Commit it does nothing.
+func (im *Import) Abort() {
+	im.once.Do(func() {
+		im.mem = nil
+		if im.id == 0 {
+			return
+		}
+		root := cid.Undef
+		if v, err := im.s.get(keyID(tagPending, im.id)); err == nil && len(v) > 0 {
+			root, _ = cid.Cast(v)
+		}
+		if err := im.s.purge(im.id, root); err != nil {
+			im.s.cfg.Logger.Warn("import left rows behind; the next start removes them", "error", err)
+		}
+	})
+}
+
+// keepShare answers a Commit of a root whose old references all still fit.
+func (s *Store) keepShare(ctx context.Context, root cid.Cid) (Share, bool, error) {
+	rec, err := s.record(tagShare, root)
+	if errors.Is(err, ErrNotFound) {
+		return Share{}, false, nil
+	}
+	if err != nil || !rec.all {
+		return Share{}, false, err
+	}
+	if err := s.Check(ctx, root); err != nil {
+		return Share{}, false, err
+	}
+	rec, err = s.record(tagShare, root)
+	if err != nil || rec.state != Complete {
+		return Share{}, false, err
+	}
+	return rec.share(), true, nil
+}
+
+// replaceShare makes rec the share of its root in one synced batch, together with what
+// is in b already (may be nil), then removes the rows of the share it replaces.
+func (s *Store) replaceShare(rec *record, b *pebble.Batch) error {
+	if b == nil {
+		b = s.db.NewBatch()
+	}
+	s.mu.Lock()
+	old, err := s.record(tagShare, rec.root)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		s.mu.Unlock()
+		b.Close()
+		return err
+	}
+	if old != nil {
+		rec.added = old.added
+	}
+	putRecord(b, tagShare, rec)
+	_ = b.Delete(keyID(tagPending, rec.id), nil)
+	if old != nil {
+		_ = b.Delete(keyID(tagID, old.id), nil)
+		_ = b.Set(keyID(tagPending, old.id), rec.root.Bytes(), nil)
+	}
+	err = s.commit(b, true)
+	s.mu.Unlock()
+	s.gen.Add(1)
+	if err != nil || old == nil {
+		return err
+	}
+	return s.purge(old.id, rec.root)
+}

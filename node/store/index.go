@@ -1,0 +1,107 @@
+package store
+
+import (
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/ipfs/go-datastore"
+	pebbleds "github.com/ipfs/go-ds-pebble"
+)
+
+// Sizes of the index. Rows are small and most reads are of one range, so little
+// memory serves well; the daemon as a whole must fit in 150 MiB.
+const (
+	cacheBytes    = 8 << 20
+	memTableBytes = 4 << 20
+	indexFiles    = 64
+	batchBytes    = 256 << 10 // batches of an import or a removal are cut here
+)
+
+// openIndex opens Pebble and reads the id counter.
+func (s *Store) openIndex() error {
+	s.log = &pebbleLogger{log: s.cfg.Logger}
+	opts := &pebble.Options{
+		CacheSize:                   cacheBytes,
+		MemTableSize:                memTableBytes,
+		MemTableStopWritesThreshold: 4,
+		MaxOpenFiles:                indexFiles,
+		MaxManifestFileSize:         1 << 20,
+		FormatMajorVersion:          pebble.FormatColumnarBlocks, // pinned: a new one is a new formatVersion
+		Logger:                      s.log,
+		CompactionConcurrencyRange:  func() (int, int) { return 1, 1 },
+	}
+	for i := range opts.Levels {
+		opts.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+	}
+	dir := filepath.Join(s.home, indexName)
+	db, err := pebble.Open(dir, opts)
+	if err != nil {
+		return fsError("open index", dir, err)
+	}
+	s.db = db
+	if s.ds, err = pebbleds.NewDatastore(dir, pebbleds.WithPebbleDB(db)); err == nil {
+		err = s.loadNextID()
+	}
+	if err != nil {
+		db.Close()
+		return fmt.Errorf("open index %s: %w", dir, err)
+	}
+	return nil
+}
+
+// closeIndex waits for queries of the datastore, flushes and closes Pebble. After
+// a fatal error Pebble would wait for ever for the commit that failed.
+func (s *Store) closeIndex() error {
+	if err := s.log.fatal(); err != nil {
+		return s.indexError(err)
+	}
+	return s.ds.Close()
+}
+
+// Datastore is a namespace in the same index for the libp2p parts. Its keys start
+// with '/', which no key of the store does, so its queries see only its own. Writes
+// are durable after Sync. Closing it does nothing: Close the Store.
+func (s *Store) Datastore() datastore.Batching { return sharedDatastore{s.ds} }
+
+type sharedDatastore struct{ *pebbleds.Datastore }
+
+// Close leaves the index open for the Store.
+func (sharedDatastore) Close() error { return nil }
+
+// pebbleLogger sends Pebble's talk to debug and remembers its first fatal error.
+type pebbleLogger struct {
+	log   *slog.Logger
+	first atomic.Pointer[error]
+}
+
+func (l *pebbleLogger) Infof(format string, args ...any) {
+	l.log.Debug("index", "message", fmt.Sprintf(format, args...))
+}
+
+func (l *pebbleLogger) Errorf(format string, args ...any) {
+	l.log.Warn("index", "message", fmt.Sprintf(format, args...))
+}
+
+// Fatalf keeps the process alive, against Pebble's custom: commit hands the error to
+// every writer, so that a full disk ends in an error message and not in an exit.
+func (l *pebbleLogger) Fatalf(format string, args ...any) {
+	err := fmt.Errorf("index failed: "+format, args...)
+	for _, a := range args {
+		if cause, ok := a.(error); ok {
+			err = fmt.Errorf("index failed: %w", cause)
+		}
+	}
+	l.first.CompareAndSwap(nil, &err)
+	l.log.Error("index failed", "error", err)
+}
+
+func (l *pebbleLogger) fatal() error {
+	if p := l.first.Load(); p != nil {
+		return *p
+	}
+	return nil
+}

@@ -1,0 +1,190 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"shoal/chunker"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/ipfs/go-cid"
+)
+
+// indexer follows a walk and writes the inner nodes in walk order, and where each
+// node and leaf is, into batches. A node goes with the leaves it made known, so that what
+// nodes a crash leaves behind name all block keys there are.
+type indexer struct {
+	id     shareID
+	walker *chunker.Walker
+	layout *chunker.Layout
+	nodes  int // added
+	leaves int // indexed
+}
+
+func newIndexer(id shareID, root cid.Cid, lim chunker.Limits) (*indexer, error) {
+	w, err := chunker.NewWalker(root, lim)
+	if err != nil {
+		return nil, err
+	}
+	return &indexer{id: id, walker: w, layout: w.Layout()}, nil
+}
+
+// add walks one block and puts its rows into b.
+func (x *indexer) add(b *pebble.Batch, block []byte) error {
+	c, ok := x.walker.Next()
+	if !ok {
+		return errors.New("no inner node is missing")
+	}
+	digest, ok := digestOf(c)
+	if !ok {
+		return fmt.Errorf("node %s: %w hash function", c, chunker.ErrUnsupported)
+	}
+	if err := x.walker.Add(block); err != nil {
+		return err
+	}
+	_ = b.Set(keyIndex(tagNode, x.id, x.nodes), block, nil)
+	_ = b.Set(keyBlock(nil, blockNode, digest, x.id, x.nodes), nil, nil)
+	x.nodes++
+	return x.indexLeaves(b)
+}
+
+// indexLeaves puts the leaves that became known since the last call into b. A
+// lone raw root has its only leaf from the start.
+func (x *indexer) indexLeaves(b *pebble.Batch) error {
+	var key [2 + digestSize + 16]byte
+	for known := x.layout.Leaves(); x.leaves < known; x.leaves++ {
+		c := x.layout.Leaf(x.leaves).CID
+		digest, ok := digestOf(c)
+		if !ok {
+			return fmt.Errorf("leaf %s: %w hash function", c, chunker.ErrUnsupported)
+		}
+		_ = b.Set(keyBlock(key[:0], blockLeaf, digest, x.id, x.leaves), nil, nil)
+	}
+	return nil
+}
+
+// node is the i-th inner node of id in walk order; io.EOF past the last.
+func (s *Store) node(id shareID, i int) ([]byte, error) {
+	v, err := s.get(keyIndex(tagNode, id, i))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, io.EOF
+	}
+	return v, err
+}
+
+// replay walks the stored nodes of id again, calling fn after each.
+func (s *Store) replay(x *indexer, fn func(b *pebble.Batch) error) error {
+	for {
+		if _, ok := x.walker.Next(); !ok {
+			return nil
+		}
+		block, err := s.node(x.id, x.nodes)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		b := s.db.NewBatch()
+		if err = x.add(b, block); err == nil {
+			err = fn(b)
+		}
+		b.Close()
+		if err != nil {
+			return fmt.Errorf("walk stored node %d: %w", x.nodes, err)
+		}
+	}
+}
+
+// Layout walks the stored nodes of a share or of an unfinished download. Of the
+// latter it may be incomplete.
+func (s *Store) Layout(root cid.Cid) (*chunker.Layout, error) {
+	rec, err := s.record(tagShare, root)
+	if errors.Is(err, ErrNotFound) {
+		rec, err = s.record(tagDownload, root)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.layout(rec)
+}
+
+func (s *Store) layout(rec *record) (*chunker.Layout, error) {
+	x, err := newIndexer(rec.id, rec.root, s.cfg.Limits)
+	if err == nil {
+		err = s.replay(x, func(*pebble.Batch) error { return nil })
+	}
+	if err != nil {
+		return nil, fmt.Errorf("layout of %s: %w", rec.root, err)
+	}
+	if rec.complete && !x.layout.Complete() {
+		return nil, fmt.Errorf("layout of %s: %d of %d nodes are missing from the index", rec.root, rec.nodes-x.nodes, rec.nodes)
+	}
+	return x.layout, nil
+}
+
+// purge deletes every row of an id whose record is gone already. It is the second
+// half of a removal and the undoing of a broken import; it can be cut short and repeated.
+func (s *Store) purge(id shareID, root cid.Cid) error {
+	if err := s.purgeBlocks(id, root); err != nil {
+		return fmt.Errorf("purge rows of %s: %w", root, err)
+	}
+	b := s.db.NewBatch()
+	for _, tag := range []byte{tagTemp, tagNode, tagFile, tagBad, tagHave} {
+		k := keyID(tag, id)
+		_ = b.DeleteRange(k, upper(k), nil)
+	}
+	_ = b.Delete(keyID(tagPending, id), nil)
+	return s.commit(b, false)
+}
+
+// purgeBlocks deletes the block keys that the stored nodes name. Should these not be
+// readable, it goes through all block keys there are.
+func (s *Store) purgeBlocks(id shareID, root cid.Cid) error {
+	if !root.Defined() {
+		return nil // an import that never came to its commit has none
+	}
+	del := s.db.NewBatch()
+	move := func(b *pebble.Batch) error {
+		for r := b.Reader(); ; {
+			_, key, _, ok, err := r.Next()
+			if !ok || err != nil {
+				break
+			}
+			if key[0] == tagBlock {
+				_ = del.Delete(key, nil)
+			}
+		}
+		if del.Len() < batchBytes {
+			return nil
+		}
+		err := s.commit(del, false)
+		del = s.db.NewBatch()
+		return err
+	}
+	x, err := newIndexer(id, root, s.cfg.Limits)
+	if err == nil {
+		b := s.db.NewBatch()
+		err = x.indexLeaves(b)
+		_ = move(b)
+		b.Close()
+	}
+	if err == nil {
+		err = s.replay(x, move)
+	}
+	if err != nil {
+		s.cfg.Logger.Warn("walk of removed share failed, scanning the index", "root", root, "error", err)
+		err = s.each([]byte{tagBlock}, func(key, _ []byte) error {
+			if at, _ := splitBlock(key); at == id {
+				_ = del.Delete(key, nil)
+			}
+			return nil
+		})
+	}
+	if err != nil {
+		del.Close()
+		return err
+	}
+	return s.commit(del, false)
+}

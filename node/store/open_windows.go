@@ -1,0 +1,5 @@
+package store
+
+import "os"
+
+const openRead = os.O_RDONLY

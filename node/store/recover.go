@@ -1,0 +1,105 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"shoal/chunker"
+
+	"github.com/ipfs/go-cid"
+)
+
+// recover completes or undoes what a crash cut short: rows of imports and removals
+// that have no record, and downloads that were moved to their final name but not
+// recorded as shares.
+func (s *Store) recover() error {
+	pending := map[shareID]cid.Cid{}
+	err := s.each([]byte{tagPending}, func(key, value []byte) error {
+		if len(key) != 9 {
+			return errShort
+		}
+		id, _ := splitSegment(append(append([]byte(nil), key...), make([]byte, 8)...))
+		root := cid.Undef
+		if len(value) > 0 {
+			c, err := cid.Cast(append([]byte(nil), value...))
+			if err != nil {
+				return err
+			}
+			root = c
+		}
+		pending[id] = root
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for id, root := range pending {
+		if err := s.purge(id, root); err != nil {
+			return err
+		}
+	}
+	recs, err := s.records(tagDownload)
+	if err != nil {
+		return err
+	}
+	for _, rec := range recs {
+		if !rec.placing {
+			continue
+		}
+		if err := s.recoverPlaced(rec); err != nil {
+			// Its disk may not be mounted. The next Download of it tries again.
+			s.cfg.Logger.Warn("finished download could not be taken up", "root", rec.root, "error", err)
+		}
+	}
+	return nil
+}
+
+// recoverPlaced records a download as a share if its result is at the final name. If it
+// is not, the download goes on as one that was never finished.
+func (s *Store) recoverPlaced(rec *record) error {
+	if _, err := os.Stat(rec.dir); err != nil {
+		return err
+	}
+	final := filepath.Join(rec.dir, rec.title())
+	fi, err := os.Lstat(final)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	_, partErr := os.Lstat(filepath.Join(rec.dir, rec.part))
+	moved := err == nil && chunker.StatOf(fi).Inode == rec.partInode
+	if rec.partInode == 0 { // a system without inodes: there is only one of the two
+		moved = err == nil && errors.Is(partErr, fs.ErrNotExist)
+	}
+	if !moved {
+		return nil
+	}
+	d := newDownload(s, s.cfg.Limits)
+	if d.dst, err = openDest(rec.dir, rec.part, rec.tree, s.cfg.OpenFiles); err != nil {
+		return err
+	}
+	defer d.dst.close()
+	if err := d.load(rec); err != nil {
+		return err
+	}
+	stats, err := d.statsAt(rec.title())
+	if err != nil {
+		return err
+	}
+	if d.x.layout.Size() < 0 {
+		d.loneSize, d.haveBytes = fi.Size(), fi.Size()
+	}
+	if err := d.whole(); err != nil {
+		return err
+	}
+	if partErr == nil && rec.force { // what was swapped out
+		if err := d.dst.parent.RemoveAll(rec.part); err != nil {
+			return fsError("delete", d.dst.path(""), err)
+		}
+	}
+	_ = d.dst.parent.RemoveAll(rec.part + ".old") // the same, where names cannot be swapped
+	_, err = d.record1(context.Background(), final, stats)
+	return err
+}

@@ -1,0 +1,428 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"shoal/chunker"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/ipfs/go-cid"
+	"golang.org/x/sync/errgroup"
+)
+
+// Download starts to fetch t, or goes on with an unfinished download of the same root.
+// Then nodes come back from the index, recorded leaves are trusted where the .part is
+// still the same file, and the others are re-hashed from it. A selection is united
+// with the earlier one; another destination is ErrConflict. ErrBusy: it is live already.
+//
+// A destination that holds the same content already gives a Download that is
+// complete, with nothing to fetch; one that holds something else is ErrExists, now or as
+// soon as enough is known, unless t.Force. lim bounds the DAG; zero: Config.Limits.
+func (s *Store) Download(ctx context.Context, t Target, lim chunker.Limits) (*Download, error) {
+	d, err := s.download(ctx, t, lim)
+	if err != nil {
+		return nil, fmt.Errorf("fetch %s: %w", t.Root, err)
+	}
+	if !d.over() {
+		d.startLocal()
+	}
+	return d, nil
+}
+
+func (s *Store) download(ctx context.Context, t Target, lim chunker.Limits) (*Download, error) {
+	t, err := t.checked()
+	if err != nil {
+		return nil, err
+	}
+	if lim == (chunker.Limits{}) {
+		lim = s.cfg.Limits
+	}
+	if err := s.claim(t.Root); err != nil {
+		return nil, err
+	}
+	d := newDownload(s, lim)
+	d.rec = &record{root: t.Root}
+	if rec, err := s.record(tagDownload, t.Root); err == nil && rec.placing {
+		if err := s.recoverPlaced(rec); err != nil {
+			s.unclaim(t.Root)
+			return nil, err
+		}
+	}
+	sh, same, err := s.existing(ctx, t)
+	if err == nil && same {
+		if err = d.finished(sh); err == nil {
+			s.unclaim(t.Root)
+		}
+	} else if err == nil {
+		err = d.start(ctx, t)
+	}
+	if err != nil {
+		d.abandon()
+		return nil, err
+	}
+	return d, nil
+}
+
+// checked is t with an absolute directory and clean paths.
+func (t Target) checked() (Target, error) {
+	if !t.Root.Defined() {
+		return t, errors.New("no root is named")
+	}
+	if t.Name != "" && !elementOf(t.Name) {
+		return t, fmt.Errorf("destination name %q is not one path element", t.Name)
+	}
+	dir, err := filepath.Abs(t.Dir)
+	if err != nil {
+		return t, err
+	}
+	t.Dir, t.Sub, t.Select = dir, cleanSub(t.Sub), cleanSelects(t.Select)
+	fi, err := os.Stat(dir)
+	if err == nil && !fi.IsDir() {
+		err = errors.New("it is no directory")
+	}
+	return t, fsError("open destination", dir, err)
+}
+
+func newDownload(s *Store, lim chunker.Limits) *Download {
+	return &Download{s: s, lim: lim, loneSize: -1, dirty: map[int]struct{}{}, unsaved: map[int]struct{}{}}
+}
+
+// claim reserves root for one Download.
+func (s *Store) claim(root cid.Cid) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := root.KeyString()
+	if s.closed {
+		return ErrClosed
+	}
+	if s.busy[key] {
+		return ErrBusy
+	}
+	s.busy[key] = true
+	return nil
+}
+
+// unclaim undoes claim, and start's making it live.
+func (s *Store) unclaim(root cid.Cid) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.busy, root.KeyString())
+	delete(s.live, root.KeyString())
+}
+
+// abandon undoes claim after a failed start. What is recorded stays for the next try.
+func (d *Download) abandon() {
+	d.s.unclaim(d.rec.root)
+	if d.dst != nil {
+		d.dst.close()
+	}
+}
+
+// finished makes d a view of a share that is whole already.
+func (d *Download) finished(sh Share) error {
+	rec, err := d.s.record(tagShare, sh.Root)
+	if err != nil {
+		return err
+	}
+	x, err := newIndexer(rec.id, rec.root, d.s.cfg.Limits)
+	if err == nil {
+		err = d.s.replay(x, func(*pebble.Batch) error { return nil })
+	}
+	if err != nil {
+		return err
+	}
+	// An unfinished download to this place has become pointless.
+	old, err := d.s.record(tagDownload, sh.Root)
+	if err == nil && filepath.Join(old.dir, old.title()) == sh.Path {
+		if _, err = d.s.forget(tagDownload, sh.Root); err == nil {
+			err = removePart(old)
+		}
+	}
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.rec, d.x, d.sel, d.reps = rec, x, newSelection(rec.sub, rec.selects), newRepeats(x.layout)
+	d.follow()
+	d.have = allOf(d.seen)
+	d.haveN, d.haveBytes, d.loneSize = d.wantN, d.wantBytes, -1
+	if x.layout.Size() < 0 {
+		d.loneSize, d.haveBytes = sh.Size, sh.Size
+	}
+	d.stage, d.result = done, sh
+	return nil
+}
+
+// start loads or makes the record and takes stock of the .part.
+func (d *Download) start(ctx context.Context, t Target) error {
+	rec, err := d.s.record(tagDownload, t.Root)
+	fresh := errors.Is(err, ErrNotFound)
+	switch {
+	case fresh:
+		rec, err = d.s.newRecord(t)
+	case err == nil:
+		err = rec.accept(t)
+	}
+	if err != nil {
+		return err
+	}
+	if d.dst, err = openDest(rec.dir, rec.part, rec.tree, d.s.cfg.OpenFiles); err != nil {
+		return err
+	}
+	if err := d.load(rec); err != nil {
+		return err
+	}
+	if err := d.begin(ctx, fresh); err != nil {
+		if !fresh {
+			return err
+		}
+		_, ferr := d.s.forget(tagDownload, t.Root) // nothing was written yet
+		if errors.Is(ferr, ErrNotFound) {
+			ferr = nil
+		}
+		return errors.Join(err, ferr)
+	}
+	d.s.mu.Lock()
+	d.s.live[t.Root.KeyString()] = d
+	d.s.mu.Unlock()
+	return nil
+}
+
+// begin stores the record and takes in what is here already.
+func (d *Download) begin(ctx context.Context, fresh bool) error {
+	b := d.s.db.NewBatch()
+	if fresh {
+		if err := d.x.indexLeaves(b); err != nil {
+			b.Close()
+			return err
+		}
+	}
+	if err := d.saveRecord(b, true); err != nil {
+		return err
+	}
+	if err := d.takeStock(ctx); err != nil {
+		return err
+	}
+	if err := d.addLocalNodes(); err != nil {
+		return err
+	}
+	return d.ready(ctx)
+}
+
+// newRecord makes the record of a fresh one.
+func (s *Store) newRecord(t Target) (*record, error) {
+	part, err := s.choosePart(t)
+	if err != nil {
+		return nil, err
+	}
+	b := s.db.NewBatch()
+	rec := &record{
+		root: t.Root, id: s.newID(b), name: t.Name, dir: t.Dir, part: part, selects: t.Select, sub: t.Sub,
+		force: t.Force, state: Fetching, added: time.Now().UnixNano(),
+	}
+	return rec, s.commit(b, false)
+}
+
+// choosePart picks the name to write to. A NAME.part that belongs to another download or
+// to nobody known is left alone; one that carries this CID can only be our own.
+func (s *Store) choosePart(t Target) (string, error) {
+	r := record{root: t.Root, name: t.Name, sub: t.Sub}
+	name := r.title()
+	recs, err := s.records(tagDownload)
+	if err != nil {
+		return "", err
+	}
+	if len(name) > maxName {
+		name = name[:maxName]
+	}
+	part := name + ".part"
+	taken := false
+	for _, r := range recs {
+		taken = taken || (r.dir == t.Dir && r.part == part)
+	}
+	if _, err := os.Lstat(filepath.Join(t.Dir, part)); err == nil && t.Name+t.Sub != "" {
+		taken = true
+	}
+	if taken {
+		c := t.Root.String()
+		part = name + "." + c[len(c)-8:] + ".part"
+	}
+	return part, nil
+}
+
+// accept unites the record with what is asked for now.
+func (r *record) accept(t Target) error {
+	if t.Dir != r.dir || t.Sub != r.sub || (t.Name != "" && r.name != "" && t.Name != r.name) {
+		return fmt.Errorf("%w: %s", ErrConflict, filepath.Join(r.dir, r.title()))
+	}
+	if r.name == "" {
+		r.name = t.Name
+	}
+	r.selects = union(r.selects, t.Select)
+	r.force = r.force || t.Force
+	r.state = Fetching
+	return nil
+}
+
+// load walks the stored nodes and reads the recorded bits.
+func (d *Download) load(rec *record) error {
+	x, err := newIndexer(rec.id, rec.root, d.lim)
+	if err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.rec, d.x = rec, x
+	d.sel, d.reps = newSelection(rec.sub, rec.selects), newRepeats(x.layout)
+	if err := d.s.replay(x, func(*pebble.Batch) error { return nil }); err != nil {
+		return err
+	}
+	d.follow()
+	saved := *rec
+	saved.leaves = d.seen
+	bits, err := d.s.loadBits(&saved)
+	if err != nil {
+		return err
+	}
+	for i := range d.seen {
+		if bits.get(i) && (d.want == nil || d.want.get(i)) && d.x.layout.Leaf(i).Size != 0 {
+			d.setHave(i, d.sizeOf(i))
+		}
+	}
+	clear(d.unsaved)
+	return nil
+}
+
+// takeStock compares the .part with what is recorded of it: leaves of files that are
+// not the recorded ones are dropped, then what is not recorded is re-hashed.
+func (d *Download) takeStock(ctx context.Context) error {
+	if _, err := d.dst.parent.Lstat(d.dst.part); errors.Is(err, fs.ErrNotExist) {
+		d.dropAll()
+		return nil
+	}
+	inodes := map[int]uint64{}
+	err := d.s.rows(d.id(), func(r *row) error {
+		inodes[r.entry] = r.stat.Inode
+		return ctx.Err()
+	})
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for i, e := range d.x.layout.Entries() {
+		if e.Kind == chunker.File && d.sel.want[i] && e.Leaves > 0 {
+			g.Go(func() error { return d.stockFile(ctx, i, e, inodes) })
+		}
+	}
+	return g.Wait()
+}
+
+// dropAll forgets every written leaf: there is no .part.
+func (d *Download) dropAll() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for i := range d.seen {
+		if d.x.layout.Leaf(i).Size != 0 {
+			d.clearHave(i)
+		}
+	}
+}
+
+// stockFile checks one file of the .part and re-hashes its unrecorded leaves.
+func (d *Download) stockFile(ctx context.Context, i int, e chunker.Entry, inodes map[int]uint64) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	f, _, err := d.dst.openFile(d.sel.rel(e.Path), false)
+	var fi fs.FileInfo
+	if err == nil {
+		defer f.Close()
+		fi, err = f.Stat()
+	}
+	inode, known := inodes[i]
+	d.mu.Lock()
+	st := &d.files[i]
+	if err == nil {
+		st.inode, st.created = chunker.StatOf(fi).Inode, true
+	}
+	st.rowed = known && err == nil && st.inode == inode
+	trusted := st.rowed && fi.Size() == e.Size // a lone raw root, of unknown size, is re-hashed
+	first, end := e.First, min(e.First+e.Leaves, d.seen)
+	if !trusted {
+		for k := first; k < end; k++ {
+			if d.x.layout.Leaf(k).Size != 0 {
+				d.clearHave(k)
+			}
+		}
+	}
+	d.mu.Unlock()
+	if err != nil {
+		return nil // not there, or not ours: it is fetched
+	}
+	if e.Size >= 0 && fi.Size() != e.Size {
+		if err := f.Truncate(e.Size); err != nil {
+			return fsError("resize", d.dst.path(d.sel.rel(e.Path)), err)
+		}
+	}
+	return d.rehash(ctx, f, i, first, end)
+}
+
+// rehash marks the leaves [first, end) of entry i that are in f already. Holes are
+// skipped where the system shows them.
+func (d *Download) rehash(ctx context.Context, f *os.File, entry, first, end int) error {
+	var buf []byte
+	for k := first; k < end; k++ {
+		d.mu.RLock()
+		leaf, had := d.x.layout.Leaf(k), d.have.get(k)
+		d.mu.RUnlock()
+		if had || leaf.Size == 0 {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		size := leaf.Size
+		if size < 0 {
+			fi, err := f.Stat()
+			if err != nil || fi.Size() > int64(d.s.cfg.Limits.BlockSize) {
+				return err
+			}
+			size = int(fi.Size())
+		}
+		at, ok := nextData(f, leaf.Offset)
+		if !ok {
+			return nil // only a hole is left
+		}
+		if at >= leaf.Offset+int64(size) {
+			continue
+		}
+		if cap(buf) < size {
+			buf = make([]byte, size)
+		}
+		if n, _ := f.ReadAt(buf[:size], leaf.Offset); n < size {
+			continue
+		}
+		digest, _ := digestOf(leaf.CID)
+		if sum := sha256.Sum256(buf[:size]); string(sum[:]) != string(digest) {
+			continue
+		}
+		d.mu.Lock()
+		if leaf.Size < 0 {
+			d.loneSize = int64(size)
+		}
+		d.setHave(k, size)
+		d.dirty[entry] = struct{}{}
+		d.mu.Unlock()
+	}
+	return nil
+}

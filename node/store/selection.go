@@ -1,0 +1,111 @@
+package store
+
+import (
+	"fmt"
+	"path"
+	"strings"
+
+	"shoal/chunker"
+)
+
+// selection says which entries of a root are wanted, and where they go below the
+// result. It follows a layout as that grows.
+type selection struct {
+	sub     string
+	selects []string
+	root    int    // index of the entry that is the result itself; -1: not known yet
+	want    []bool // by entry; unused while everything is wanted
+	hit     []bool // by select
+}
+
+func newSelection(sub string, selects []string) *selection {
+	return &selection{sub: sub, selects: selects, root: -1, hit: make([]bool, len(selects))}
+}
+
+// everything tells whether all leaves are wanted.
+func (sel *selection) everything() bool { return sel.sub == "" && len(sel.selects) == 0 }
+
+// follow looks at the entries that became known.
+func (sel *selection) follow(entries []chunker.Entry) {
+	for i := len(sel.want); i < len(entries); i++ {
+		p := entries[i].Path
+		if p == sel.sub {
+			sel.root = i
+		}
+		want := within(p, sel.sub)
+		if want && len(sel.selects) > 0 {
+			want = false
+			for k, s := range sel.selects {
+				if within(p, s) {
+					want, sel.hit[k] = true, true
+				}
+			}
+		}
+		sel.want = append(sel.want, want)
+	}
+}
+
+// rel is the path of a wanted entry below the result.
+func (sel *selection) rel(p string) string {
+	if sel.sub == "" {
+		return p
+	}
+	return strings.TrimPrefix(p[len(sel.sub):], "/")
+}
+
+// unmatched is an error for paths that a complete layout does not have.
+func (sel *selection) unmatched() error {
+	if sel.root < 0 {
+		return fmt.Errorf("%w: %q", ErrNoMatch, sel.sub)
+	}
+	for k, hit := range sel.hit {
+		if !hit {
+			return fmt.Errorf("%w: %q", ErrNoMatch, sel.selects[k])
+		}
+	}
+	return nil
+}
+
+// cleanSelects normalises paths; nil where one of them means everything.
+func cleanSelects(selects []string) []string {
+	var out []string
+	for _, s := range selects {
+		if s = cleanSub(s); s == "" {
+			return nil
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// union of two selections; an empty one is everything.
+func union(a, b []string) []string {
+	if len(a) == 0 || len(b) == 0 {
+		return nil
+	}
+	out := append([]string(nil), a...)
+next:
+	for _, s := range b {
+		for _, t := range out {
+			if within(s, t) {
+				continue next
+			}
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// title is what the result is called: the name asked for, else the last element of
+// the path asked for, else what a peer suggested, else the CID.
+func (r *record) title() string {
+	switch {
+	case r.name != "":
+		return r.name
+	case r.sub != "":
+		return path.Base(r.sub)
+	case r.suggested != "":
+		return r.suggested
+	}
+	return r.root.String()
+}

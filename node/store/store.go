@@ -1,0 +1,215 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/ipfs/go-cid"
+	pebbleds "github.com/ipfs/go-ds-pebble"
+)
+
+// Store is the index of one home. All methods are safe for concurrent use.
+type Store struct {
+	cfg  Config
+	home string
+	lock *os.File
+	db   *pebble.DB
+	ds   *pebbleds.Datastore
+	log  *pebbleLogger
+
+	nextID atomic.Uint64
+	gen    atomic.Uint64 // bumped when a reference starts or stops to fit; open Roots reload
+
+	mu     sync.Mutex           // guards live, busy and every read-modify-write of a record
+	live   map[string]*Download // running, by root
+	busy   map[string]bool      // roots that a Download runs for or starts for
+	closed bool
+}
+
+// Open opens or makes the home, 0700, takes its lock (ErrLocked), checks its
+// format version (ErrNewer), and completes or undoes what a crash cut short.
+func Open(home string, cfg Config) (*Store, error) {
+	cfg = cfg.withDefaults()
+	home, err := filepath.Abs(home)
+	if err != nil {
+		return nil, fmt.Errorf("open home: %w", err)
+	}
+	lock, err := openHome(home)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{cfg: cfg, home: home, lock: lock, live: map[string]*Download{}, busy: map[string]bool{}}
+	if err := s.openIndex(); err != nil {
+		lock.Close()
+		return nil, err
+	}
+	if err := s.recover(); err != nil {
+		return nil, errors.Join(fmt.Errorf("recover home %s: %w", home, err), s.Close())
+	}
+	return s, nil
+}
+
+// Close checkpoints downloads that were left open, closes the index and drops
+// the lock, in this order. Roots must be closed before. It is idempotent.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	var open []*Download
+	for _, d := range s.live {
+		open = append(open, d)
+	}
+	s.mu.Unlock()
+
+	var errs []error
+	for _, d := range open {
+		errs = append(errs, d.Close())
+	}
+	errs = append(errs, s.closeIndex(), s.lock.Close())
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("close home %s: %w", s.home, err)
+	}
+	return nil
+}
+
+// loadNextID reads the id counter.
+func (s *Store) loadNextID() error {
+	v, err := s.get(keyNextID)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil
+	}
+	if err == nil && len(v) != 8 {
+		err = errors.New("malformed id counter")
+	}
+	if err != nil {
+		return err
+	}
+	s.nextID.Store(binary.BigEndian.Uint64(v))
+	return nil
+}
+
+// newID takes a fresh id and adds to b what keeps it from being taken again. The
+// WAL keeps order, so no row of the id outlives a crash that this does not.
+func (s *Store) newID(b *pebble.Batch) shareID {
+	id := s.nextID.Add(1)
+	// Ids handed out at once may be persisted out of order: store a bound above them all.
+	_ = b.Set(keyNextID, binary.BigEndian.AppendUint64(nil, s.nextID.Load()), nil)
+	return shareID(id)
+}
+
+// get copies a value out of the index; pebble.ErrNotFound where there is none.
+func (s *Store) get(key []byte) ([]byte, error) {
+	v, closer, err := s.db.Get(key)
+	if err != nil {
+		return nil, err
+	}
+	defer closer.Close()
+	return append([]byte(nil), v...), nil
+}
+
+// commit applies b; durable once it returns if sync is set. After a failed write of
+// its log Pebble is beyond use, so the first such error answers all later commits.
+func (s *Store) commit(b *pebble.Batch, sync bool) error {
+	defer b.Close()
+	if err := s.log.fatal(); err != nil {
+		return s.indexError(err)
+	}
+	opt := pebble.NoSync
+	if sync {
+		opt = pebble.Sync
+	}
+	if err := b.Commit(opt); err != nil {
+		return s.indexError(err)
+	}
+	if err := s.log.fatal(); err != nil {
+		return s.indexError(err)
+	}
+	return nil
+}
+
+func (s *Store) indexError(err error) error {
+	return fsError("write index", filepath.Join(s.home, indexName), err)
+}
+
+// each calls fn for every key under prefix, in order, until it fails. Key and value
+// hold until fn returns.
+func (s *Store) each(prefix []byte, fn func(key, value []byte) error) error {
+	it, err := s.db.NewIter(under(prefix))
+	if err != nil {
+		return err
+	}
+	for ok := it.First(); ok; ok = it.Next() {
+		v, err := it.ValueAndErr()
+		if err == nil {
+			err = fn(it.Key(), v)
+		}
+		if err != nil {
+			return errors.Join(err, it.Close())
+		}
+	}
+	return errors.Join(it.Error(), it.Close())
+}
+
+// record loads a share (tagShare) or a download (tagDownload); ErrNotFound.
+func (s *Store) record(tag byte, root cid.Cid) (*record, error) {
+	v, err := s.get(keyRoot(tag, root))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, fmt.Errorf("%w: %s", ErrNotFound, root)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read record of %s: %w", root, err)
+	}
+	r, err := decodeRecord(v)
+	if err != nil {
+		return nil, fmt.Errorf("read record of %s: %w", root, err)
+	}
+	r.root = root
+	return r, nil
+}
+
+// records lists the shares or the downloads.
+func (s *Store) records(tag byte) ([]*record, error) {
+	var all []*record
+	err := s.each([]byte{tag}, func(key, value []byte) error {
+		root, err := cid.Cast(append([]byte(nil), key[1:]...))
+		if err != nil {
+			return fmt.Errorf("read record: %w", err)
+		}
+		r, err := decodeRecord(value)
+		if err != nil {
+			return fmt.Errorf("read record of %s: %w", root, err)
+		}
+		r.root = root
+		all = append(all, r)
+		return nil
+	})
+	return all, err
+}
+
+// putRecord adds r and the way back from its id to b.
+func putRecord(b *pebble.Batch, tag byte, r *record) {
+	_ = b.Set(keyRoot(tag, r.root), r.encode(), nil)
+	_ = b.Set(keyID(tagID, r.id), keyRoot(tag, r.root), nil)
+}
+
+// owner tells whose id this is.
+func (s *Store) owner(id shareID) (tag byte, root cid.Cid, err error) {
+	v, err := s.get(keyID(tagID, id))
+	if err != nil {
+		return 0, cid.Undef, err
+	}
+	if len(v) < 2 {
+		return 0, cid.Undef, errShort
+	}
+	root, err = cid.Cast(v[1:])
+	return v[0], root, err
+}

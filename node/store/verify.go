@@ -1,0 +1,239 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"runtime"
+	"sync"
+
+	"shoal/chunker"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/ipfs/go-cid"
+	"golang.org/x/sync/errgroup"
+)
+
+// Verify hashes the files of a share again, chunk by chunk: with full all of them, else
+// only those whose stat changed, whose chunks were found damaged, or that did not fit
+// before. Files whose content is what it was are referenced with their new stat and
+// served again; of the others the chunks that still match are served. progress is told
+// the bytes hashed so far. ErrNotFound.
+func (s *Store) Verify(ctx context.Context, root cid.Cid, full bool, progress func(bytes int64)) (VerifyReport, error) {
+	rec, err := s.record(tagShare, root)
+	if err != nil {
+		return VerifyReport{}, fmt.Errorf("verify: %w", err)
+	}
+	bits, err := s.loadBits(rec)
+	if err != nil {
+		return VerifyReport{}, fmt.Errorf("verify %s: %w", root, err)
+	}
+	v := &verifier{s: s, rec: rec, full: full, progress: progress, old: bits, bits: append(bitmap(nil), bits...)}
+	if bits == nil {
+		v.bits = allOf(rec.leaves)
+	}
+	if v.layout, err = s.layout(rec); err == nil {
+		err = v.run(ctx)
+	}
+	if err != nil {
+		return v.report, fmt.Errorf("verify %s: %w", root, err)
+	}
+	return v.report, nil
+}
+
+// verifier holds the state of one Verify.
+type verifier struct {
+	s        *Store
+	rec      *record
+	layout   *chunker.Layout
+	full     bool
+	progress func(int64)
+	old      bitmap // before; nil: all
+
+	mu     sync.Mutex // guards all below, and calls of progress
+	bits   bitmap
+	report VerifyReport
+	rows   []*row // to be stored: new stats
+	fit    []*row // no longer unfit
+	unfit  map[string]string
+	reason string // of the first bad file
+}
+
+func (v *verifier) run(ctx context.Context) error {
+	v.unfit = map[string]string{}
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	err := v.s.rows(v.rec.id, func(r *row) error {
+		g.Go(func() error { return v.file(gctx, r) })
+		return gctx.Err()
+	})
+	if err := errors.Join(g.Wait(), err); err != nil {
+		return err
+	}
+	return v.store()
+}
+
+// file looks at one file.
+func (v *verifier) file(ctx context.Context, r *row) error {
+	abs := v.rec.absPath(r)
+	_, err := v.s.get(keyFile(tagBad, v.rec.id, r.leaf, r.entry))
+	marked := err == nil
+	f, err := os.OpenFile(abs, openRead, 0)
+	var fi fs.FileInfo
+	if err == nil {
+		defer f.Close()
+		fi, err = f.Stat()
+	}
+	why := unfit(fi, err, r.stat)
+	if err != nil || !fi.Mode().IsRegular() {
+		v.missing(r, abs, why)
+		return nil
+	}
+	if why == "" && !marked && !v.full && v.whole(r) {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		v.report.Files++
+		v.report.OK++
+		return nil
+	}
+	good, err := v.hash(ctx, f, r)
+	if err != nil {
+		return err
+	}
+	after, err := f.Stat()
+	if err != nil || chunker.StatOf(after) != chunker.StatOf(fi) {
+		v.missing(r, abs, "is changing right now")
+		return nil
+	}
+	v.done(r, abs, why, chunker.StatOf(fi), good)
+	return nil
+}
+
+// whole tells whether all leaves of r's file were fine so far.
+func (v *verifier) whole(r *row) bool {
+	for k := range r.cut.leaves {
+		if v.old != nil && !v.old.get(r.leaf+k) {
+			return false
+		}
+	}
+	return true
+}
+
+// hash tells which leaves of the file match.
+func (v *verifier) hash(ctx context.Context, f *os.File, r *row) (bitmap, error) {
+	good := newBitmap(r.cut.leaves)
+	var buf []byte
+	for k := range r.cut.leaves {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		offset, size := r.cut.at(k)
+		if cap(buf) < size {
+			buf = make([]byte, size)
+		}
+		n, err := f.ReadAt(buf[:size], offset)
+		if n < size && err != io.EOF {
+			v.s.cfg.Logger.Warn("read failed", "path", f.Name(), "offset", offset, "error", err)
+		}
+		if n < size {
+			continue
+		}
+		digest, _ := digestOf(v.layout.Leaf(r.leaf + k).CID)
+		if sum := sha256.Sum256(buf[:size]); string(sum[:]) == string(digest) {
+			good.set(k)
+		}
+		v.mu.Lock()
+		v.report.Bytes += int64(size)
+		if v.progress != nil {
+			v.progress(v.report.Bytes)
+		}
+		v.mu.Unlock()
+	}
+	return good, nil
+}
+
+// missing reports a file that cannot be read.
+func (v *verifier) missing(r *row, abs, why string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.report.Files++
+	v.bad(r, FileMissing, r.cut.leaves, called(r, abs)+" "+why)
+	v.unfit[string(keyFile(tagBad, v.rec.id, r.leaf, r.entry))] = called(r, abs) + " " + why
+}
+
+// done takes in the result for a file that was hashed.
+func (v *verifier) done(r *row, abs, why string, is chunker.FileStat, good bitmap) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.report.Files++
+	for k := range r.cut.leaves {
+		if good.get(k) {
+			v.bits.set(r.leaf + k)
+		} else {
+			v.bits.clear(r.leaf + k)
+		}
+	}
+	if is != r.stat {
+		r.stat = is
+		v.rows = append(v.rows, r)
+	}
+	v.fit = append(v.fit, r)
+	n := r.cut.leaves - good.count()
+	switch {
+	case n == 0:
+		v.report.OK++
+	case why == "":
+		v.bad(r, FileDamaged, n, fmt.Sprintf("%s: %d of %d chunks are damaged", called(r, abs), n, r.cut.leaves))
+	default:
+		v.bad(r, FileChanged, n, fmt.Sprintf("%s %s", called(r, abs), why))
+	}
+}
+
+// bad adds to the report. Called under mu.
+func (v *verifier) bad(r *row, st FileStatus, leaves int, reason string) {
+	if v.reason == "" {
+		v.reason = reason
+	}
+	v.report.Bad = append(v.report.Bad, FileReport{
+		Path: r.path, Status: st, Leaves: r.cut.leaves, BadLeaves: leaves, Reason: reason,
+	})
+}
+
+// store records the outcome in one durable batch.
+func (v *verifier) store() error {
+	return v.s.updateShare(v.rec.root, v.rec.id, true, func(r *record, b *pebble.Batch) error {
+		for _, row := range v.rows {
+			_ = b.Set(keyFile(tagFile, r.id, row.leaf, row.entry), row.encode(), nil)
+		}
+		for _, row := range v.fit {
+			_ = b.Delete(keyFile(tagBad, r.id, row.leaf, row.entry), nil)
+		}
+		for key, why := range v.unfit {
+			_ = b.Set([]byte(key), []byte(why), nil)
+		}
+		r.bad = len(v.unfit)
+		v.s.putBits(b, r, v.bits)
+		r.state, r.reason = Complete, ""
+		if v.reason != "" {
+			r.state, r.reason = Changed, v.reason
+		}
+		r.have, r.haveBytes = 0, 0
+		return v.s.rows(r.id, func(row *row) error {
+			if _, bad := v.unfit[string(keyFile(tagBad, r.id, row.leaf, row.entry))]; bad {
+				return nil
+			}
+			for k := range row.cut.leaves {
+				if v.bits.get(row.leaf + k) {
+					_, n := row.cut.at(k)
+					r.have++
+					r.haveBytes += int64(n)
+				}
+			}
+			return nil
+		})
+	})
+}
