@@ -1,0 +1,115 @@
+package node
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"shoal/dht"
+	"shoal/node/api"
+)
+
+// Config says how a node is set up. The zero value is a node on the LAN in
+// DefaultHome.
+type Config struct {
+	Home      string       // data directory; "": DefaultHome()
+	Network   string       // name of a dht.Profile; "": lan
+	Listen    []string     // multiaddrs to listen on; empty: the profile's
+	Bootstrap []string     // multiaddrs with /p2p/ of peers to join by, on top of the profile's
+	APISocket bool         // serve the control API on the socket in Home
+	Offline   bool         // no network at all: only the store is opened
+	Logger    *slog.Logger // nil: silent
+}
+
+// settings is a Config checked and with its defaults filled in.
+type settings struct {
+	home      string
+	profile   dht.Profile
+	listen    []string
+	fixed     bool // the user chose listen: no other port will do
+	bootstrap []peer.AddrInfo
+	api       bool
+	offline   bool
+	log       *slog.Logger
+}
+
+// Check tells what is wrong with a Config, without touching disk or network. The
+// error is an *api.Error with code invalid.
+func (c Config) Check() error {
+	_, err := c.check()
+	return err
+}
+
+func (c Config) check() (settings, error) {
+	s, err := c.settle()
+	if err != nil {
+		return s, api.Errorf(api.Invalid, "%w", err)
+	}
+	return s, nil
+}
+
+// settle fills in the defaults.
+func (c Config) settle() (settings, error) {
+	s := settings{api: c.APISocket, offline: c.Offline, log: c.Logger}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	home := c.Home
+	if home == "" {
+		home = DefaultHome()
+	}
+	var err error
+	if s.home, err = filepath.Abs(home); err != nil {
+		return s, fmt.Errorf("home %s: %w", home, err)
+	}
+	name := c.Network
+	if name == "" {
+		name = "lan"
+	}
+	if s.profile, err = dht.ProfileByName(name); err != nil {
+		return s, err
+	}
+	s.listen, s.fixed = c.Listen, len(c.Listen) > 0
+	if !s.fixed {
+		s.listen = s.profile.Listen
+	}
+	for _, a := range s.listen {
+		if _, err := ma.NewMultiaddr(a); err != nil {
+			return s, fmt.Errorf("listen address %q (want e.g. /ip4/0.0.0.0/tcp/4101): %w", a, err)
+		}
+	}
+	for _, a := range c.Bootstrap {
+		info, err := peer.AddrInfoFromString(a)
+		if err != nil {
+			return s, fmt.Errorf("bootstrap address %q (want e.g. /ip4/192.0.2.1/tcp/4101/p2p/12D3…): %w", a, err)
+		}
+		s.bootstrap = append(s.bootstrap, *info)
+	}
+	return s, nil
+}
+
+// DefaultHome is the platform's data directory for shoal: $XDG_DATA_HOME/shoal
+// or ~/.local/share/shoal on Unix, ~/Library/Application Support/shoal on macOS,
+// %LocalAppData%\shoal on Windows.
+func DefaultHome() string {
+	if runtime.GOOS == "windows" || runtime.GOOS == "darwin" {
+		if dir, err := os.UserConfigDir(); err == nil {
+			if local := os.Getenv("LocalAppData"); runtime.GOOS == "windows" && local != "" {
+				dir = local
+			}
+			return filepath.Join(dir, "shoal")
+		}
+	}
+	if dir := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "shoal")
+	}
+	if dir, err := os.UserHomeDir(); err == nil {
+		return filepath.Join(dir, ".local", "share", "shoal")
+	}
+	return ".shoal"
+}

@@ -1,0 +1,12 @@
+// Package node is the daemon: it wires the store, the host, the DHT and the
+// transfer engine together and offers them as one api.Service.
+//
+// It is the only package that knows more than one of chunker, dht and transfer;
+// none of them knows another. Start reading at Open in node.go, then follow the
+// two verbs that matter: Share in share.go and Get in get.go.
+//
+// Goroutines: Run owns all long-lived ones in one errgroup and returns when the
+// last has ended. A fetch runs in a goroutine of its own that Run's group waits
+// for; the callers of Get only watch it. Open starts nothing that Close does not
+// stop, so that a Node that is never Run can be closed as well.
+package node

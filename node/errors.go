@@ -1,0 +1,50 @@
+package node
+
+import (
+	"errors"
+
+	"shoal/chunker"
+	"shoal/node/api"
+	"shoal/node/store"
+)
+
+// userError gives an error of the parts below the code and the next step that a
+// user needs. Errors it does not know pass as they are.
+func userError(err error) error {
+	if err == nil {
+		return nil
+	}
+	var done *api.Error
+	if errors.As(err, &done) {
+		return err
+	}
+	for _, row := range [...]struct {
+		is   error
+		code api.Code
+		hint string
+	}{
+		{store.ErrLocked, api.Locked, "Another shoal runs on this home: talk to it, or give this one a --home of its own."},
+		{store.ErrNewer, api.Unsupported, "This home was written by a newer shoal: use that one, or another --home."},
+		{store.ErrNotFound, api.NotFound, "`shoal ls` lists the shares."},
+		{store.ErrExists, api.Exists, "Choose another destination with -o, or replace it with --force."},
+		{store.ErrNoSpace, api.NoSpace, "Free some space and run the same command: it goes on where it stopped."},
+		{store.ErrReadOnly, api.ReadOnly, "Choose another destination with -o."},
+		{store.ErrDenied, api.ReadOnly, "Choose another destination with -o."},
+		{store.ErrBusy, api.Conflict, "Wait for it, or remove it with `shoal rm`."},
+		{store.ErrChanged, api.Changed, "`shoal verify` tells which files; share it again to offer the new content."},
+		{chunker.ErrChanged, api.Changed, "Share it again once nothing writes to it."},
+		{chunker.ErrUnsupported, api.Unsupported, ""},
+		{chunker.ErrNotFile, api.Invalid, "Only files and directories can be shared."},
+		{chunker.ErrLimit, api.Unsupported, ""},
+		{chunker.ErrMalformed, api.Damaged, "What this CID names is not a well-formed file or directory."},
+		{store.ErrNoMatch, api.NotFound, "`shoal ls CID` lists what is in a share."},
+		{store.ErrConflict, api.Conflict, "Give the same destination to resume it, or drop it with `shoal rm`."},
+	} {
+		if errors.Is(err, row.is) {
+			e := api.Errorf(row.code, "%w", err)
+			e.Hint = row.hint
+			return e
+		}
+	}
+	return err
+}

@@ -1,0 +1,260 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"shoal/chunker"
+	"shoal/node/api"
+	"shoal/node/store"
+	"shoal/transfer"
+)
+
+// checkpointEvery is how much work a power cut can cost, in time. What a crash of
+// the process alone leaves unrecorded is hashed again, not fetched again.
+const checkpointEvery = 2 * time.Second
+
+// errPaused is why a fetch stops when the last caller leaves it.
+var errPaused = errors.New("paused")
+
+// fetch is one root on its way in. It runs once, however many callers wait for it.
+type fetch struct {
+	target store.Target
+	hints  []peer.AddrInfo
+	cancel context.CancelCauseFunc
+	done   chan struct{} // closed when it is over; then share, stats and err hold
+
+	mu      sync.Mutex
+	holders int // callers that want it to go on
+	state   api.State
+	stats   transfer.Stats
+	had     int64 // bytes there before this fetch
+	found   map[peer.ID]bool
+	layout  func() (name string, size int64, files int)
+
+	share store.Share
+	err   error
+}
+
+// start runs a fetch of target, or joins the one that runs. The caller holds it
+// until it calls leave.
+func (n *Node) start(target store.Target, hints []peer.AddrInfo) (*fetch, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.running == nil || n.running.Err() != nil {
+		return nil, api.Errorf(api.Stopped, "the node is not running")
+	}
+	if f := n.fetches[target.Root]; f != nil {
+		if !sameTarget(f.target, target) {
+			return nil, api.Errorf(api.Conflict, "%s is being fetched to another place or in another selection", target.Root).
+				WithHint("Wait for that fetch, or stop it first.")
+		}
+		f.mu.Lock()
+		f.holders++
+		f.mu.Unlock()
+		return f, nil
+	}
+	ctx, cancel := context.WithCancelCause(n.running)
+	f := &fetch{
+		target: target, hints: hints, cancel: cancel, holders: 1, done: make(chan struct{}),
+		state: api.StateSearching, found: map[peer.ID]bool{},
+	}
+	n.fetches[target.Root] = f
+	n.active.Go(func() {
+		defer cancel(nil)
+		f.share, f.err = n.fetch(ctx, f)
+		n.mu.Lock()
+		delete(n.fetches, target.Root)
+		n.mu.Unlock()
+		close(f.done)
+	})
+	return f, nil
+}
+
+// sameTarget reports whether two requests mean the same result. A request that
+// leaves the name open agrees with any.
+func sameTarget(a, b store.Target) bool {
+	return a.Dir == b.Dir && a.Sub == b.Sub && slices.Equal(a.Select, b.Select) &&
+		(a.Name == b.Name || a.Name == "" || b.Name == "")
+}
+
+// leave gives a hold back. The fetch pauses when nobody holds it any more.
+func (f *fetch) leave() {
+	f.mu.Lock()
+	f.holders--
+	last := f.holders == 0
+	f.mu.Unlock()
+	if last {
+		f.cancel(errPaused)
+	}
+}
+
+// fetch brings one root in: opens the download, finds peers, swaps, finishes.
+func (n *Node) fetch(ctx context.Context, f *fetch) (store.Share, error) {
+	root := f.target.Root
+	f.setState(api.StateChecking)
+	if s, err := n.store.Share(root); err == nil && s.State == store.Complete && s.Have == s.Leaves {
+		return n.store.Export(ctx, f.target, f.copied)
+	}
+	d, err := n.store.Download(ctx, f.target, chunker.DefaultLimits())
+	if err != nil {
+		return store.Share{}, err
+	}
+	defer d.Close()
+	f.begin(d)
+	if err := n.provide(ctx, root); err != nil {
+		return store.Share{}, err
+	}
+	if err := n.swapIn(ctx, f, d); err != nil {
+		if context.Cause(ctx) == errPaused {
+			return store.Share{}, errors.Join(d.Pause(), errPaused)
+		}
+		return store.Share{}, err
+	}
+	f.setState(api.StateFinishing)
+	return d.Finish(ctx)
+}
+
+// swapIn runs the transfer with its two companions, the search for peers and the
+// checkpoints, and waits for all three.
+func (n *Node) swapIn(ctx context.Context, f *fetch, d *store.Download) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var companions sync.WaitGroup
+	defer companions.Wait()
+	defer cancel(nil)
+
+	peers := make(chan peer.AddrInfo)
+	companions.Go(func() { n.findPeers(ctx, f, peers) })
+	companions.Go(func() {
+		if err := checkpoints(ctx, d); err != nil {
+			cancel(err)
+		}
+	})
+	f.setState(api.StateSearching)
+	stats, err := n.swap.Fetch(ctx, d, peers, f.update)
+	f.update(stats)
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// findPeers feeds the session: the link's hints at once, then whoever turns up.
+func (n *Node) findPeers(ctx context.Context, f *fetch, peers chan<- peer.AddrInfo) {
+	defer close(peers)
+	send := func(p peer.AddrInfo) bool {
+		f.mu.Lock()
+		f.found[p.ID] = true
+		f.mu.Unlock()
+		select {
+		case peers <- p:
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
+	for _, p := range f.hints {
+		if !send(p) {
+			return
+		}
+	}
+	for found := range n.dht.Find(ctx, f.target.Root) {
+		if !send(found.Peer) {
+			return
+		}
+	}
+}
+
+// checkpoints records progress until ctx ends.
+func checkpoints(ctx context.Context, d *store.Download) error {
+	tick := time.NewTicker(checkpointEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			if err := d.Checkpoint(ctx); err != nil && ctx.Err() == nil {
+				return err
+			}
+		}
+	}
+}
+
+// resumeFetches goes on with what was under way when the node last stopped. The
+// node itself holds such a fetch, so that callers come and go without pausing it.
+func (n *Node) resumeFetches() {
+	unfinished, err := n.store.Unfinished()
+	if err != nil {
+		n.log.Error("cannot list unfinished downloads", "err", err)
+		return
+	}
+	for _, t := range unfinished {
+		f, err := n.start(t, nil)
+		if err != nil {
+			n.log.Error("cannot resume a download", "root", t.Root, "err", err)
+			continue
+		}
+		n.active.Go(func() {
+			<-f.done
+			if f.err != nil && n.runs() {
+				n.log.Error("resumed download failed", "root", t.Root, "err", f.err)
+			}
+		})
+	}
+}
+
+func (n *Node) runs() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.running != nil && n.running.Err() == nil
+}
+
+// fetching returns the running fetch of root, or nil.
+func (n *Node) fetching(root cid.Cid) *fetch {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.fetches[root]
+}
+
+func (f *fetch) setState(s api.State) {
+	f.mu.Lock()
+	f.state = s
+	f.mu.Unlock()
+}
+
+// begin notes what the download starts with.
+func (f *fetch) begin(d *store.Download) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.layout = d.Summary
+	f.had = d.HaveBytes()
+}
+
+// copied notes what came from a share that was here already.
+func (f *fetch) copied(bytes int64) {
+	f.mu.Lock()
+	f.had = bytes
+	f.mu.Unlock()
+}
+
+func (f *fetch) update(s transfer.Stats) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.stats = s
+	if f.state == api.StateFinishing {
+		return
+	}
+	switch {
+	case len(s.Peers) == 0:
+		f.state = api.StateSearching
+	default:
+		f.state = api.StateFetching
+	}
+}

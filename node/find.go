@@ -1,0 +1,66 @@
+package node
+
+import (
+	"context"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"shoal/chunker"
+	"shoal/node/api"
+)
+
+// A look for providers ends this long after it began, or, once somebody is found,
+// after a while in which nobody else was.
+const (
+	findFor   = 10 * time.Second
+	findQuiet = 2 * time.Second
+)
+
+// Find reports each peer that says it has a root, once.
+func (n *Node) Find(ctx context.Context, ref string, found func(api.Provider)) error {
+	if err := n.online(); err != nil {
+		return err
+	}
+	link, err := parseLink(ref)
+	if err != nil {
+		return err
+	}
+	seen := map[peer.ID]bool{}
+	report := func(p peer.AddrInfo, source string) {
+		if !seen[p.ID] {
+			seen[p.ID] = true
+			found(api.Provider{ID: p.ID.String(), Addrs: withPeer(p.Addrs, p.ID), Source: source})
+		}
+	}
+	if _, err := n.store.Share(link.Root); err == nil {
+		report(peer.AddrInfo{ID: n.host.ID(), Addrs: n.host.Addrs()}, "self")
+	}
+	for _, a := range link.Providers {
+		if info, err := peer.AddrInfoFromString(a); err == nil {
+			report(*info, "link")
+		}
+	}
+	search, cancel := context.WithTimeout(ctx, findFor)
+	defer cancel()
+	quiet := time.AfterFunc(findFor, cancel)
+	defer quiet.Stop()
+	for f := range n.dht.Find(search, link.Root) {
+		report(f.Peer, f.Source)
+		quiet.Reset(findQuiet)
+	}
+	return ctx.Err()
+}
+
+// parseLink reads any form of link, with an error that a user understands.
+func parseLink(s string) (chunker.Link, error) {
+	link, err := chunker.ParseLink(s)
+	if err != nil {
+		e := api.AsError(userError(err))
+		if e.Code == api.Internal || e.Code == api.Damaged {
+			e.Code = api.Invalid
+		}
+		return link, e
+	}
+	return link, nil
+}

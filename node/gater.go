@@ -1,0 +1,71 @@
+package node
+
+import (
+	"sync"
+
+	"github.com/libp2p/go-libp2p/core/control"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"shoal/dht"
+)
+
+// maxNamed bounds the peers that users named since the start.
+const maxNamed = 4096
+
+// named are the peers that the user asked to meet: bootstrap flags and providers
+// in links. They may be dialled at addresses that the network would not dial by
+// itself.
+type named struct {
+	mu  sync.Mutex
+	ids map[peer.ID]struct{}
+}
+
+func newNamed(peers []peer.AddrInfo) *named {
+	n := &named{ids: map[peer.ID]struct{}{}}
+	n.add(peers)
+	return n
+}
+
+func (n *named) add(peers []peer.AddrInfo) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, p := range peers {
+		if len(n.ids) < maxNamed {
+			n.ids[p.ID] = struct{}{}
+		}
+	}
+}
+
+func (n *named) has(id peer.ID) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	_, ok := n.ids[id]
+	return ok
+}
+
+// gater keeps the node inside its network. A loopback network is closed both ways;
+// elsewhere whoever reaches us may, and only our own dials are chosen.
+type gater struct {
+	profile dht.Profile
+	named   *named
+}
+
+func (g *gater) loopback() bool { return g.profile.Reach == dht.Loopback }
+
+func (g *gater) InterceptAddrDial(id peer.ID, a ma.Multiaddr) bool {
+	return g.profile.AllowDial(a) || !g.loopback() && g.named.has(id)
+}
+
+func (g *gater) InterceptAccept(c network.ConnMultiaddrs) bool {
+	return !g.loopback() || g.profile.AllowDial(c.RemoteMultiaddr())
+}
+
+func (g *gater) InterceptPeerDial(peer.ID) bool { return true }
+
+func (g *gater) InterceptSecured(network.Direction, peer.ID, network.ConnMultiaddrs) bool {
+	return true
+}
+
+func (g *gater) InterceptUpgraded(network.Conn) (bool, control.DisconnectReason) { return true, 0 }

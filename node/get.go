@@ -1,0 +1,149 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"path"
+	"path/filepath"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"shoal/node/api"
+	"shoal/node/store"
+)
+
+// reportEvery is how often a caller of Get hears of its progress.
+const reportEvery = 200 * time.Millisecond
+
+// Get fetches a root, or the selected part of it, and waits until it is whole.
+func (n *Node) Get(ctx context.Context, req api.GetRequest, progress func(api.Progress)) (api.GetResult, error) {
+	start := time.Now()
+	if err := n.online(); err != nil {
+		return api.GetResult{}, err
+	}
+	target, hints, err := target(req)
+	if err != nil {
+		return api.GetResult{}, err
+	}
+	n.named.add(hints)
+	f, err := n.start(target, hints)
+	if err != nil {
+		return api.GetResult{}, err
+	}
+	defer f.leave()
+	if err := f.wait(ctx, progress); err != nil {
+		return api.GetResult{}, err
+	}
+	if f.err != nil {
+		return api.GetResult{}, n.fetchError(f.err)
+	}
+	return f.result(start), nil
+}
+
+// target reads a request: what to fetch, where it goes, and who may have it.
+func target(req api.GetRequest) (store.Target, []peer.AddrInfo, error) {
+	link, err := parseLink(req.Link)
+	if err != nil {
+		return store.Target{}, nil, err
+	}
+	t := store.Target{Root: link.Root, Dir: req.Dir, Name: link.Filename, Select: req.Select, Force: req.Force}
+	if link.Path != "" {
+		t.Sub = path.Clean(link.Path)
+		t.Name = path.Base(t.Sub)
+	}
+	if req.Output != "" {
+		t.Dir, t.Name = filepath.Split(filepath.Clean(req.Output))
+	}
+	t.Dir = filepath.Clean(t.Dir)
+	if !filepath.IsAbs(t.Dir) {
+		return t, nil, api.Errorf(api.Invalid, "destination %q is not an absolute path", t.Dir)
+	}
+	var hints []peer.AddrInfo
+	for _, a := range link.Providers {
+		info, err := peer.AddrInfoFromString(a)
+		if err != nil {
+			return t, nil, api.Errorf(api.Invalid, "provider %q in the link: %w", a, err)
+		}
+		hints = append(hints, *info)
+	}
+	return t, hints, nil
+}
+
+// wait passes progress on until the fetch is over or the caller leaves.
+func (f *fetch) wait(ctx context.Context, progress func(api.Progress)) error {
+	tick := time.NewTicker(reportEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-f.done:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+			if progress != nil {
+				progress(f.progress())
+			}
+		}
+	}
+}
+
+// progress is a snapshot for whoever watches.
+func (f *fetch) progress() api.Progress {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := f.stats
+	p := api.Progress{
+		State: f.state, CID: f.target.Root.String(), Name: f.target.Name,
+		Bytes: f.had + s.Bytes, Total: s.Total, Chunks: int64(s.Have),
+		Peers: len(s.Peers), Found: len(f.found), Rate: s.Rate,
+	}
+	if f.layout != nil {
+		name, size, files := f.layout()
+		if name != "" {
+			p.Name = name
+		}
+		p.Total, p.Files = max(p.Total, size), int64(files)
+	}
+	if p.Rate > 0 && p.Total > p.Bytes {
+		p.ETA = float64(p.Total-p.Bytes) / p.Rate
+	}
+	switch {
+	case f.state == api.StateSearching && len(f.found) == 0:
+		p.Message = "nobody who has it is found yet; still looking"
+	case f.state == api.StateSearching:
+		p.Message = "found somebody who has it; not connected yet"
+	case f.state == api.StateFetching && s.Rate == 0 && s.Bytes > 0:
+		p.State, p.Message = api.StateStalled, "connected peers send nothing right now"
+	}
+	return p
+}
+
+func (f *fetch) result(start time.Time) api.GetResult {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r := api.GetResult{
+		CID: f.share.Root.String(), Path: f.share.Path,
+		Size: f.share.HaveBytes, Files: int64(f.share.Files),
+		Seconds: time.Since(start).Seconds(), From: map[string]int64{},
+		Had: f.had, Duplicate: f.stats.Duplicate, Corrupt: f.stats.Corrupt,
+	}
+	for id, bytes := range f.stats.From {
+		r.From[id.String()] = bytes
+	}
+	if first := f.stats.FirstByte; !first.IsZero() {
+		r.FirstByte = first.Sub(start).Seconds()
+	}
+	return r
+}
+
+// fetchError tells why a fetch ended, in words for the caller.
+func (n *Node) fetchError(err error) error {
+	switch {
+	case errors.Is(err, errPaused):
+		return api.Errorf(api.Stopped, "the fetch was paused").WithHint("The same command resumes it.")
+	case errors.Is(err, context.Canceled) && !n.runs():
+		return api.Errorf(api.Stopped, "the daemon stopped").WithHint("The fetch goes on when it starts again.")
+	}
+	return userError(err)
+}

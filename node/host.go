@@ -1,0 +1,141 @@
+package node
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"time"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/metrics"
+	"github.com/libp2p/go-libp2p/core/network"
+	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
+	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
+	"github.com/libp2p/go-libp2p/p2p/net/connmgr"
+	"github.com/libp2p/go-libp2p/p2p/security/noise"
+	libp2ptls "github.com/libp2p/go-libp2p/p2p/security/tls"
+	quic "github.com/libp2p/go-libp2p/p2p/transport/quic"
+	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
+	"github.com/libp2p/go-libp2p/x/rate"
+	ma "github.com/multiformats/go-multiaddr"
+)
+
+const (
+	connsLow, connsHigh = 160, 256 // connections the manager trims between
+	connsPerAddress     = 128      // from one public address or /56: a lab or an office behind one NAT
+	muxFrame            = 256 << 10
+	quicDelay           = 250 * time.Millisecond // head start of TCP, which is faster where both work
+)
+
+// openHost listens at the addresses asked for. A network's own port may be taken
+// by another daemon of the same machine; then any port does.
+func openHost(s settings, key crypto.PrivKey, traffic metrics.Reporter, known *named) (host.Host, error) {
+	h, err := newHost(s, key, traffic, known)
+	if err == nil || s.fixed {
+		return h, err
+	}
+	s.listen = s.profile.ListenAt(0)
+	return newHost(s, key, traffic, known)
+}
+
+func newHost(s settings, key crypto.PrivKey, traffic metrics.Reporter, known *named) (host.Host, error) {
+	limits, err := resourceManager()
+	if err != nil {
+		return nil, err
+	}
+	conns, err := connmgr.NewConnManager(connsLow, connsHigh, connmgr.WithGracePeriod(30*time.Second))
+	if err != nil {
+		return nil, fmt.Errorf("connection manager: %w", err)
+	}
+	h, err := libp2p.New(append(TransportOptions(),
+		libp2p.Identity(key),
+		libp2p.ListenAddrStrings(s.listen...),
+		libp2p.ResourceManager(limits),
+		libp2p.ConnectionManager(conns),
+		libp2p.ConnectionGater(&gater{profile: s.profile, named: known}),
+		libp2p.AddrsFactory(s.profile.Advertise),
+		libp2p.UserAgent("shoal/"+Version()),
+		libp2p.BandwidthReporter(traffic),
+		libp2p.DisableRelay(),
+		libp2p.DisableMetrics(),
+	)...)
+	if err != nil {
+		return nil, fmt.Errorf("start listening: %w", err)
+	}
+	return h, nil
+}
+
+// TransportOptions are the transports a node speaks, tuned for bulk data: TCP
+// with TLS first, QUIC where TCP does not get through. The benchmarks use them
+// for their bare streams, so that a comparison is of the same thing.
+func TransportOptions() []libp2p.Option {
+	mux := *yamux.DefaultTransport
+	mux.MaxMessageSize = muxFrame
+	return []libp2p.Option{
+		libp2p.Transport(tcp.NewTCPTransport),
+		libp2p.Transport(quic.NewTransport),
+		libp2p.Security(libp2ptls.ID, newCorkedTLS),
+		libp2p.Security(noise.ID, noise.New),
+		libp2p.Muxer(yamux.ID, &mux),
+		libp2p.DialRanker(rankTCPFirst),
+	}
+}
+
+// rankTCPFirst dials TCP at once and everything else a little later.
+func rankTCPFirst(addrs []ma.Multiaddr) []network.AddrDelay {
+	ranked := make([]network.AddrDelay, len(addrs))
+	tcpToo := false
+	for i, a := range addrs {
+		ranked[i] = network.AddrDelay{Addr: a}
+		if _, err := a.ValueForProtocol(ma.P_TCP); err != nil {
+			ranked[i].Delay = quicDelay
+		} else {
+			tcpToo = true
+		}
+	}
+	if !tcpToo {
+		for i := range ranked {
+			ranked[i].Delay = 0
+		}
+	}
+	return ranked
+}
+
+// resourceManager scales libp2p's limits to the machine, and lifts the two that
+// refuse peers sharing an address: a testnet, a lab or a LAN is many peers on
+// few addresses.
+func resourceManager() (network.ResourceManager, error) {
+	scaling := rcmgr.DefaultLimits
+	libp2p.SetDefaultServiceLimits(&scaling)
+	unlimited := func(prefixes ...string) (conns []rcmgr.NetworkPrefixLimit, rates []rate.PrefixLimit) {
+		for _, p := range prefixes {
+			prefix := netip.MustParsePrefix(p)
+			conns = append(conns, rcmgr.NetworkPrefixLimit{Network: prefix, ConnCount: math.MaxInt})
+			rates = append(rates, rate.PrefixLimit{Prefix: prefix})
+		}
+		return conns, rates
+	}
+	conns4, rates4 := unlimited("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16")
+	conns6, rates6 := unlimited("::1/128", "fc00::/7", "fe80::/10")
+	perAddress := rate.Limit{RPS: 2, Burst: connsPerAddress}
+	m, err := rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(scaling.AutoScale()),
+		rcmgr.WithNetworkPrefixLimit(conns4, conns6),
+		rcmgr.WithLimitPerSubnet(
+			[]rcmgr.ConnLimitPerSubnet{{PrefixLength: 32, ConnCount: connsPerAddress}},
+			[]rcmgr.ConnLimitPerSubnet{{PrefixLength: 56, ConnCount: connsPerAddress}}),
+		rcmgr.WithConnRateLimiters(&rate.Limiter{
+			NetworkPrefixLimits: append(rates4, rates6...),
+			SubnetRateLimiter: rate.SubnetLimiter{
+				IPv4SubnetLimits: []rate.SubnetLimit{{PrefixLength: 32, Limit: perAddress}},
+				IPv6SubnetLimits: []rate.SubnetLimit{{PrefixLength: 56, Limit: perAddress}},
+				GracePeriod:      time.Minute,
+			},
+		}),
+		rcmgr.WithMetricsDisabled())
+	if err != nil {
+		return nil, fmt.Errorf("resource manager: %w", err)
+	}
+	return m, nil
+}

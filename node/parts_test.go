@@ -1,0 +1,172 @@
+package node
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"runtime"
+	"testing"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/test"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"shoal/dht"
+	"shoal/node/api"
+	"shoal/node/store"
+)
+
+func TestIdentityIsKept(t *testing.T) {
+	home := t.TempDir()
+	if _, err := Identity(home); !errors.Is(err, fs.ErrNotExist) {
+		t.Fatalf("Identity of an empty home: %v, want fs.ErrNotExist", err)
+	}
+	key, err := loadOrCreateKey(home)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := loadOrCreateKey(home)
+	if err != nil || !key.Equals(again) {
+		t.Fatalf("the key changed between two starts (%v)", err)
+	}
+	fi, err := os.Stat(filepath.Join(home, keyFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if runtime.GOOS != "windows" && fi.Mode().Perm() != 0o600 {
+		t.Errorf("mode %v, want 0600", fi.Mode())
+	}
+	id, err := Identity(home)
+	if want, _ := peer.IDFromPrivateKey(key); err != nil || id != want {
+		t.Errorf("Identity = %v, %v, want %v", id, err, want)
+	}
+}
+
+func TestDamagedKeyIsNotReplaced(t *testing.T) {
+	home := t.TempDir()
+	path := filepath.Join(home, keyFile)
+	if err := os.WriteFile(path, []byte("not a key"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := loadOrCreateKey(home); err == nil {
+		t.Fatal("a damaged key was accepted")
+	}
+	if raw, _ := os.ReadFile(path); string(raw) != "not a key" {
+		t.Error("a damaged key was overwritten")
+	}
+}
+
+func TestConfigCheck(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		cfg  Config
+		ok   bool
+	}{
+		{"zero", Config{}, true},
+		{"local", Config{Network: "local"}, true},
+		{"unknown network", Config{Network: "moon"}, false},
+		{"bad listen", Config{Listen: []string{"127.0.0.1:80"}}, false},
+		{"bad bootstrap", Config{Bootstrap: []string{"/ip4/127.0.0.1/tcp/1"}}, false},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			err := row.cfg.Check()
+			if (err == nil) != row.ok {
+				t.Fatalf("Check = %v", err)
+			}
+			if err != nil && api.AsError(err).Code != api.Invalid {
+				t.Errorf("code %q, want invalid", api.AsError(err).Code)
+			}
+		})
+	}
+}
+
+func TestRankTCPFirst(t *testing.T) {
+	tcp, quic := ma.StringCast("/ip4/127.0.0.1/tcp/1"), ma.StringCast("/ip4/127.0.0.1/udp/1/quic-v1")
+	ranked := rankTCPFirst([]ma.Multiaddr{quic, tcp})
+	if ranked[0].Delay != quicDelay || ranked[1].Delay != 0 {
+		t.Errorf("QUIC after %v, TCP after %v", ranked[0].Delay, ranked[1].Delay)
+	}
+	if alone := rankTCPFirst([]ma.Multiaddr{quic}); alone[0].Delay != 0 {
+		t.Errorf("QUIC waits %v though there is no TCP", alone[0].Delay)
+	}
+}
+
+func TestHintAddrs(t *testing.T) {
+	const (
+		lo   = "/ip4/127.0.0.1/tcp/1"
+		lan  = "/ip4/10.0.0.1/tcp/1"
+		quic = "/ip4/10.0.0.1/udp/1/quic-v1"
+	)
+	for _, row := range []struct {
+		name     string
+		in, want []string
+	}{
+		{"loopback only", []string{lo}, []string{lo}},
+		{"loopback left out", []string{lo, lan}, []string{lan}},
+		{"TCP before QUIC", []string{quic, lan}, []string{lan}},
+		{"QUIC alone", []string{lo, quic}, []string{quic}},
+		{"bounded", []string{lan, lan, lan, lan, lan, lan}, []string{lan, lan, lan, lan}},
+	} {
+		if got := hintAddrs(row.in); !reflect.DeepEqual(got, row.want) {
+			t.Errorf("%s: %v, want %v", row.name, got, row.want)
+		}
+	}
+}
+
+func TestGaterKeepsInside(t *testing.T) {
+	public, loopback := ma.StringCast("/ip4/8.8.8.8/tcp/1"), ma.StringCast("/ip4/127.0.0.1/tcp/1")
+	friend, stranger := test.RandPeerIDFatal(t), test.RandPeerIDFatal(t)
+	known := newNamed([]peer.AddrInfo{{ID: friend}})
+	for _, row := range []struct {
+		name    string
+		profile dht.Profile
+		id      peer.ID
+		addr    ma.Multiaddr
+		want    bool
+	}{
+		{"local dials loopback", dht.Local(), stranger, loopback, true},
+		{"local never leaves the machine", dht.Local(), friend, public, false},
+		{"lan does not dial strangers outside", dht.LAN(), stranger, public, false},
+		{"lan dials whom the user named", dht.LAN(), friend, public, true},
+	} {
+		g := &gater{profile: row.profile, named: known}
+		if got := g.InterceptAddrDial(row.id, row.addr); got != row.want {
+			t.Errorf("%s: %v", row.name, got)
+		}
+	}
+}
+
+func TestSameTarget(t *testing.T) {
+	base := store.Target{Dir: "/d", Name: "n", Select: []string{"a"}}
+	with := func(change func(*store.Target)) store.Target { c := base; change(&c); return c }
+	for _, row := range []struct {
+		name  string
+		other store.Target
+		want  bool
+	}{
+		{"equal", base, true},
+		{"no name given", with(func(t *store.Target) { t.Name = "" }), true},
+		{"another name", with(func(t *store.Target) { t.Name = "m" }), false},
+		{"another directory", with(func(t *store.Target) { t.Dir = "/e" }), false},
+		{"another selection", with(func(t *store.Target) { t.Select = nil }), false},
+		{"another part", with(func(t *store.Target) { t.Sub = "x" }), false},
+	} {
+		if got := sameTarget(base, row.other); got != row.want {
+			t.Errorf("%s: %v", row.name, got)
+		}
+	}
+}
+
+func TestCountBits(t *testing.T) {
+	bits := []byte{0b0000_0101, 0b1000_0000}
+	for _, row := range []struct{ first, count, want int }{{0, 16, 3}, {1, 2, 1}, {15, 1, 1}, {15, 100, 1}, {3, 4, 0}} {
+		if got := countBits(bits, row.first, row.count); got != row.want {
+			t.Errorf("[%d,+%d): %d, want %d", row.first, row.count, got, row.want)
+		}
+	}
+	if got := countBits(nil, 7, 9); got != 9 {
+		t.Errorf("nil bitmap: %d, want all 9", got)
+	}
+}

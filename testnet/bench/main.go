@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+)
+
+// bench is what the cases share.
+type bench struct {
+	dir    string // scratch, removed at the end
+	bin    string // the shoal binary
+	size   int64  // bytes of the large file
+	runs   int
+	peers  int // daemons in the start-latency case
+	tree   string
+	report report
+}
+
+// cases in the order they run.
+var cases = []struct {
+	name, what string
+	run        func(context.Context, *bench) error
+}{
+	{"share", "index one large file in place, beside boxo's importer", benchShare},
+	{"fetch", "fetch one large file from one daemon, beside a bare libp2p stream that hashes", benchFetch},
+	{"tree", "share and fetch a tree of many files", benchTree},
+	{"start", "time from get to the first chunk in a testnet", benchStart},
+}
+
+func main() {
+	if len(os.Args) > 2 && os.Args[1] == streamVerb {
+		exit(runStreamEnd(os.Args[2:]))
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	exit(run(ctx, os.Args[1:]))
+}
+
+func exit(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+func run(ctx context.Context, args []string) error {
+	b := &bench{}
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	only := flags.String("only", "", "comma-separated cases to run: "+caseNames())
+	dir := flags.String("dir", "", "where the data lies (default: a RAM disk if there is one)")
+	flags.StringVar(&b.bin, "bin", "", "shoal binary (default: built from this tree)")
+	flags.Int64Var(&b.size, "size", 1<<30, "bytes of the large file")
+	flags.IntVar(&b.runs, "runs", 5, "runs of each, interleaved")
+	flags.IntVar(&b.peers, "peers", 20, "daemons in the start case")
+	flags.StringVar(&b.tree, "tree", goSource(), "tree of many files")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	wanted := strings.FieldsFunc(*only, func(r rune) bool { return r == ',' })
+	for _, w := range wanted {
+		if !strings.Contains(" "+caseNames()+" ", " "+w+" ") {
+			return fmt.Errorf("no case %q; there are: %s", w, caseNames())
+		}
+	}
+	if err := b.prepare(*dir); err != nil {
+		return err
+	}
+	defer os.RemoveAll(b.dir)
+	for _, c := range cases {
+		if len(wanted) > 0 && !slices.Contains(wanted, c.name) {
+			continue
+		}
+		fmt.Fprintf(os.Stderr, "bench: %s: %s\n", c.name, c.what)
+		if err := c.run(ctx, b); err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+	}
+	b.report.print(os.Stdout)
+	return nil
+}
+
+func caseNames() string {
+	var names []string
+	for _, c := range cases {
+		names = append(names, c.name)
+	}
+	return strings.Join(names, " ")
+}
