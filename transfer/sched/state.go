@@ -9,9 +9,9 @@ import (
 
 // State is the scheduler of one download. It belongs to one goroutine.
 type State struct {
-	cfg   Config
-	rng   *rand.Rand
-	now   time.Time
+	cfg Config
+	rng *rand.Rand
+	now time.Time
 
 	t     leaves
 	ended bool
