@@ -70,7 +70,7 @@ func Build(ctx context.Context, path string, cfg Config, put func(c cid.Cid, blo
 	}
 	path, fi, err := resolve(path)
 	if err != nil {
-		return nil, fmt.Errorf("share %s: %w", path, err)
+		return nil, fmt.Errorf("build %s: %w", path, err)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -146,7 +146,7 @@ func (b *builder) run(ctx context.Context) (*Tree, error) {
 	}
 	wg.Wait()
 	if err := context.Cause(ctx); err != nil {
-		return nil, fmt.Errorf("share %s: %w", b.root, err)
+		return nil, fmt.Errorf("build %s: %w", b.root, err)
 	}
 	b.meter.finish()
 	return &b.tree, nil
