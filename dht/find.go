@@ -57,10 +57,11 @@ func (d *DHT) Find(ctx context.Context, c cid.Cid) <-chan Found {
 		s := &search{
 			d: d, c: c, out: out,
 			hits:   make(chan Found),
-			asked:  make(chan struct{}),
+			asked:  make(chan peer.ID),
 			looked: make(chan struct{}),
 			seen:   map[peer.ID]sighting{},
 			tried:  map[peer.ID]struct{}{},
+			asking: map[peer.ID]struct{}{},
 		}
 		s.run(ctx)
 		cancel()
@@ -76,7 +77,7 @@ type search struct {
 	out chan<- Found
 
 	hits    chan Found    // from workers
-	asked   chan struct{} // one question answered or failed
+	asked   chan peer.ID  // this one answered or failed
 	looked  chan struct{} // the lookup is over
 	workers sync.WaitGroup
 
@@ -84,7 +85,7 @@ type search struct {
 	queue   []Found              // accepted, not yet taken by the reader
 	tried   map[peer.ID]struct{} // connected peers asked this round
 	toAsk   []peer.ID
-	asking  int
+	asking  map[peer.ID]struct{} // not answered yet; a silent peer holds one place, not one a round
 	looking bool
 	newcome bool // there may be connected peers not asked this round
 	pause   time.Duration
@@ -117,8 +118,8 @@ func (s *search) run(ctx context.Context) {
 			s.queue = s.queue[1:]
 		case f := <-s.hits:
 			s.accept(f, time.Now())
-		case <-s.asked:
-			s.asking--
+		case p := <-s.asked:
+			delete(s.asking, p)
 		case <-s.looked:
 			s.looking = false
 		case <-wake:
@@ -155,16 +156,18 @@ func (s *search) askNew(ctx context.Context) {
 	if s.newcome {
 		s.newcome = false
 		for _, p := range s.d.neighbours() {
-			if _, ok := s.tried[p]; !ok && len(s.tried) < askPerRound {
+			_, tried := s.tried[p]
+			_, asking := s.asking[p]
+			if !tried && !asking && len(s.tried) < askPerRound {
 				s.tried[p] = struct{}{}
 				s.toAsk = append(s.toAsk, p)
 			}
 		}
 	}
-	for len(s.toAsk) > 0 && s.asking < askAtOnce {
+	for len(s.toAsk) > 0 && len(s.asking) < askAtOnce {
 		p := s.toAsk[0]
 		s.toAsk = s.toAsk[1:]
-		s.asking++
+		s.asking[p] = struct{}{}
 		s.workers.Go(func() { s.ask(ctx, p) })
 	}
 }
@@ -181,7 +184,7 @@ func (s *search) ask(ctx context.Context, p peer.ID) {
 		s.hit(ctx, *prov, SourceConnected)
 	}
 	select {
-	case s.asked <- struct{}{}:
+	case s.asked <- p:
 	case <-ctx.Done():
 	}
 }
