@@ -1,0 +1,16 @@
+// Package transfer swaps chunks with other peers: it serves the leaves of local
+// roots and fetches the leaves of wanted ones, over one libp2p stream a peer
+// that speaks /shoal/swap/1.0.0 (package wire is the specification).
+//
+// Start reading at [Engine] (engine.go), which holds what is shared. Then follow
+// a leaf: session.go asks for it, server.go reads and sends it, reader.go checks
+// it and hands it to the session's writers, session.go books it and swarm.go
+// tells the peers that want it too.
+//
+// Goroutines. An Engine has one housekeeper (Run). Each conn (one stream) has a
+// reader and a writer; the writer owns everything that serving needs, the
+// reader everything that receiving needs. Each Fetch has one owner, the
+// goroutine that called it, which alone touches its state and the scheduler; a
+// few writers, which call Job.Write; and short-lived diallers. Fetch waits for
+// the goroutines it started, Engine.Close for the rest.
+package transfer

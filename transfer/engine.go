@@ -1,0 +1,262 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"shoal/transfer/wire"
+)
+
+// ServiceName is what streams are charged to in the host's resource manager.
+const ServiceName = "shoal.swap"
+
+// Config tunes an [Engine]. The zero value of a field means its default.
+type Config struct {
+	Logger        *slog.Logger  // nil: discard
+	MaxPeers      int           // peers one fetch uses at once; 50
+	MaxCandidates int           // peers one fetch remembers; 1,000
+	MaxDials      int           // dials of one fetch at once; 8
+	DialTimeout   time.Duration // connecting and opening a stream; 10 s
+	AnswerTimeout time.Duration // for hello, and for the answer to a want; 10 s
+	StallTimeout  time.Duration // a frame that does not move, either way; 30 s
+	IdleTimeout   time.Duration // a stream without subscriptions, a root without reads; 60 s
+	NodeTimeout   time.Duration // no inner node from the peer asked, then another is; 3 s
+	Writers       int           // goroutines of one fetch that call Job.Write; 4
+	MaxRoots      int           // subscriptions one peer may hold; 256
+	MaxQueue      int           // request runs one peer may have waiting; 16,384
+	MaxStreams    int           // streams one peer may open to us; 4
+	PeersEvery    time.Duration // between peer exchange messages; 2 s
+	HaveDelay     time.Duration // a verified leaf waits this long at most to be announced; 25 ms
+	WatchEvery    time.Duration // between calls of a fetch's watch; 200 ms
+}
+
+func (c Config) withDefaults() Config {
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	for _, f := range []struct {
+		v   *int
+		def int
+	}{
+		{&c.MaxPeers, 50}, {&c.MaxCandidates, 1000}, {&c.MaxDials, 8}, {&c.Writers, 4},
+		{&c.MaxRoots, 256}, {&c.MaxQueue, 16384}, {&c.MaxStreams, 4},
+	} {
+		if *f.v <= 0 {
+			*f.v = f.def
+		}
+	}
+	for _, f := range []struct {
+		v   *time.Duration
+		def time.Duration
+	}{
+		{&c.DialTimeout, 10 * time.Second}, {&c.AnswerTimeout, 10 * time.Second},
+		{&c.StallTimeout, 30 * time.Second}, {&c.IdleTimeout, 60 * time.Second},
+		{&c.NodeTimeout, 3 * time.Second}, {&c.PeersEvery, 2 * time.Second},
+		{&c.HaveDelay, 25 * time.Millisecond}, {&c.WatchEvery, 200 * time.Millisecond},
+	} {
+		if *f.v <= 0 {
+			*f.v = f.def
+		}
+	}
+	return c
+}
+
+// Engine serves a [Source] to peers and fetches from them. Any number of fetches
+// and peers share its streams, one or two a peer.
+type Engine struct {
+	host   host.Host
+	src    Source
+	cfg    Config
+	log    *slog.Logger
+	bufs   buffers
+	swarms *swarms
+
+	done chan struct{} // closed by Close
+	wg   sync.WaitGroup
+
+	mu      sync.Mutex
+	closed  bool
+	conns   map[peer.ID][]*conn
+	opening map[peer.ID]chan struct{} // closed when the attempt is over
+}
+
+// New makes an engine on h that serves src. It does no I/O; Run does.
+func New(h host.Host, src Source, cfg Config) *Engine {
+	cfg = cfg.withDefaults()
+	e := &Engine{
+		host: h, src: src, cfg: cfg, log: cfg.Logger,
+		done:    make(chan struct{}),
+		conns:   make(map[peer.ID][]*conn),
+		opening: make(map[peer.ID]chan struct{}),
+	}
+	e.swarms = newSwarms(e)
+	return e
+}
+
+// Run accepts streams and keeps the house until ctx ends or Close is called,
+// then closes the engine. It is called once, and Fetch only while it runs.
+func (e *Engine) Run(ctx context.Context) error {
+	e.host.SetStreamHandler(wire.ID, e.handle)
+	defer e.host.RemoveStreamHandler(wire.ID)
+	e.swarms.run(ctx)
+	return e.Close()
+}
+
+// Close resets all streams, ends all fetches with ErrClosed and waits for the
+// engine's goroutines. It is idempotent. The handler goes first, so that no
+// stream arrives behind its back; the host is the caller's to close, afterwards.
+func (e *Engine) Close() error {
+	e.host.RemoveStreamHandler(wire.ID)
+	e.mu.Lock()
+	first := !e.closed
+	e.closed = true
+	var all []*conn
+	for _, cs := range e.conns {
+		all = append(all, cs...)
+	}
+	e.mu.Unlock()
+	if first {
+		close(e.done)
+	}
+	for _, c := range all {
+		c.fail(ErrClosed)
+	}
+	e.wg.Wait()
+	return nil
+}
+
+// handle takes over a stream that a peer has opened.
+func (e *Engine) handle(s network.Stream) {
+	c, err := e.adopt(s, true)
+	if err != nil {
+		e.log.Debug("refused a stream", "peer", s.Conn().RemotePeer(), "err", err)
+		_ = s.ResetWithError(network.StreamResourceLimitExceeded)
+		return
+	}
+	c.run()
+}
+
+// adopt charges a stream and enters it in the books. The caller must run the conn.
+func (e *Engine) adopt(s network.Stream, inbound bool) (*conn, error) {
+	if err := s.Scope().SetService(ServiceName); err != nil {
+		return nil, fmt.Errorf("charge the stream to %s: %w", ServiceName, err)
+	}
+	if err := s.Scope().ReserveMemory(connMemory, network.ReservationPriorityAlways); err != nil {
+		return nil, fmt.Errorf("reserve memory for the stream: %w", err)
+	}
+	c := newConn(e, s, inbound)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return nil, ErrClosed
+	}
+	opened := 0
+	for _, o := range e.conns[c.peer] {
+		if o.inbound {
+			opened++
+		}
+	}
+	if inbound && opened >= e.cfg.MaxStreams {
+		return nil, fmt.Errorf("peer has %d streams open", opened)
+	}
+	e.conns[c.peer] = append(e.conns[c.peer], c)
+	e.wg.Add(1)
+	return c, nil
+}
+
+// forget takes a conn out of the books.
+func (e *Engine) forget(c *conn) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	cs := e.conns[c.peer]
+	for i, o := range cs {
+		if o == c {
+			cs = append(cs[:i:i], cs[i+1:]...)
+			break
+		}
+	}
+	if len(cs) == 0 {
+		delete(e.conns, c.peer)
+	} else {
+		e.conns[c.peer] = cs
+	}
+}
+
+// lookup returns an open conn to p, or claims the right to open one (mine), or
+// tells what to wait for.
+func (e *Engine) lookup(p peer.ID) (c *conn, mine bool, wait chan struct{}, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return nil, false, nil, ErrClosed
+	}
+	for _, c := range e.conns[p] {
+		if !c.isClosed() {
+			return c, false, nil, nil
+		}
+	}
+	if wait = e.opening[p]; wait != nil {
+		return nil, false, wait, nil
+	}
+	wait = make(chan struct{})
+	e.opening[p] = wait
+	return nil, true, wait, nil
+}
+
+// connect returns an open conn to the peer, whoever opened it, or dials one.
+func (e *Engine) connect(ctx context.Context, ai peer.AddrInfo) (*conn, error) {
+	for {
+		c, mine, wait, err := e.lookup(ai.ID)
+		if c != nil || err != nil {
+			return c, err
+		}
+		if mine {
+			c, err := e.open(ctx, ai)
+			e.mu.Lock()
+			delete(e.opening, ai.ID)
+			e.mu.Unlock()
+			close(wait)
+			return c, err
+		}
+		select {
+		case <-wait:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// open dials the peer and starts a conn on a new stream to it.
+func (e *Engine) open(ctx context.Context, ai peer.AddrInfo) (*conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, e.cfg.DialTimeout)
+	defer cancel()
+	if err := e.host.Connect(ctx, ai); err != nil {
+		return nil, fmt.Errorf("connect to %s: %w", ai.ID, err)
+	}
+	s, err := e.host.NewStream(ctx, ai.ID, wire.ID)
+	if err != nil {
+		return nil, fmt.Errorf("open a stream to %s: %w", ai.ID, err)
+	}
+	c, err := e.adopt(s, false)
+	if err != nil {
+		_ = s.Reset()
+		return nil, err
+	}
+	go c.run()
+	return c, nil
+}
+
+// errViolation is wrapped by the error of a conn whose peer broke the protocol.
+var errViolation = errors.New("protocol violation")
+
+func violation(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", errViolation, fmt.Errorf(format, args...))
+}

@@ -1,0 +1,192 @@
+package transfer
+
+import (
+	"errors"
+	"fmt"
+	"math/bits"
+	"time"
+
+	"shoal/transfer/sched"
+	"shoal/transfer/wire"
+)
+
+// drain takes what readers and writers have posted. Arrivals come first: what is
+// here need not be asked for again when its sender has left.
+func (s *session) drain(now time.Time) error {
+	notes, arrivals := s.in.take(s.notes, s.arrivals)
+	s.notes, s.arrivals = notes, arrivals
+	for _, a := range arrivals {
+		s.arrived(now, a)
+	}
+	var failed error
+	for _, n := range notes {
+		switch {
+		case n.sub == nil && n.err != nil:
+			failed = errors.Join(failed, n.err)
+		case n.sub == nil:
+			for _, ai := range n.found {
+				s.cands.add(s.e.host.ID(), ai)
+			}
+		default:
+			if err := s.hear(now, n); err != nil {
+				return err
+			}
+		}
+	}
+	clear(notes) // let go of the blocks
+	return failed
+}
+
+// arrived books a leaf.
+func (s *session) arrived(now time.Time, a arrival) {
+	id := a.sub.c.peer
+	s.stats.arrived(now, id, int(a.size), a.surplus)
+	if !a.surplus {
+		s.fresh = append(s.fresh, a.leaf)
+		s.cands.proved(id)
+	}
+	s.handle(now, sched.Received{Peer: id, Leaf: sched.Leaf(a.leaf), Bytes: int(a.size)})
+}
+
+// hear takes one note about a peer. Notes about peers left already are stale.
+func (s *session) hear(now time.Time, n note) error {
+	p := s.peers[n.sub.c.peer]
+	switch {
+	case n.bad:
+		s.stats.corrupt += int64(n.size)
+		s.cands.ban(n.sub.c.peer, now)
+		if p != nil && p.sub == n.sub {
+			s.handle(now, sched.Bad{Peer: p.id, Leaf: sched.Leaf(n.leaf)})
+		}
+		return nil
+	case p == nil || p.sub != n.sub:
+		if errors.Is(n.err, errViolation) {
+			s.cands.ban(n.sub.c.peer, now)
+		}
+		return nil
+	case n.err != nil:
+		if errors.Is(n.err, errViolation) {
+			s.part(now, p, s.cands.ban)
+		} else {
+			s.part(now, p, s.cands.retry)
+		}
+		s.walkNodes(now)
+		return nil
+	case n.progress > 0:
+		s.handle(now, sched.Progress{Peer: p.id, Bytes: n.progress})
+		return nil
+	}
+	err := s.message(now, p, n)
+	if errors.Is(err, errViolation) {
+		p.sub.c.fail(err)
+		s.part(now, p, s.cands.ban)
+		return nil
+	}
+	return err
+}
+
+// message takes up what a provider has said. An error is the job's, or a violation.
+func (s *session) message(now time.Time, p *source, n note) error {
+	switch m := n.msg.(type) {
+	case wire.Info:
+		s.info(now, p, m)
+	case wire.HaveAll:
+		s.handle(now, sched.HaveAll{Peer: p.id})
+	case wire.HaveBits:
+		if err := s.within(uint64(m.First) + uint64(bitLen(m.Bits))); err != nil {
+			return err
+		}
+		s.handle(now, sched.HaveBits{Peer: p.id, First: sched.Leaf(m.First), Bits: m.Bits})
+	case wire.HaveRuns:
+		if err := s.runsWithin(m.Runs); err != nil {
+			return err
+		}
+		s.handle(now, sched.HaveRuns{Peer: p.id, Runs: schedRuns(m.Runs)})
+	case wire.Gone:
+		if err := s.runsWithin(m.Runs); err != nil {
+			return err
+		}
+		for _, r := range m.Runs {
+			p.sub.forget(r)
+		}
+		s.handle(now, sched.Lost{Peer: p.id, Runs: schedRuns(m.Runs)})
+	case wire.Choke:
+		p.sub.takeBack(everything)
+		s.handle(now, sched.Choke{Peer: p.id})
+	case wire.Unchoke:
+		s.handle(now, sched.Unchoke{Peer: p.id})
+	case wire.Busy:
+		p.sub.takeBack(everything)
+		retry := min(time.Duration(m.RetryMillis)*time.Millisecond, time.Minute)
+		s.handle(now, sched.Busy{Peer: p.id, For: retry})
+	case wire.Refused:
+		s.part(now, p, s.cands.refused)
+		s.walkNodes(now)
+	case wire.Node:
+		return s.node(now, p, m, n.digest)
+	case wire.NoNode:
+		s.noNode(now, p, m)
+	}
+	return nil
+}
+
+// info is a provider's answer to the want, or news of its growth.
+func (s *session) info(now time.Time, p *source, m wire.Info) {
+	if !p.answered {
+		p.answered = true
+		s.e.swarms.uses(s.root, p.id, 1)
+		s.handle(now, sched.RTT{Peer: p.id, D: now.Sub(p.wanted)})
+	}
+	if name := wireName(m.Name); name != "" && !s.named {
+		s.named = true
+		s.job.SetName(name)
+	}
+	if !s.complete {
+		p.noNodes = time.Time{} // it may know more now
+		s.walkNodes(now)
+	}
+}
+
+// within checks that a leaf range ends at or before the end of the root, once
+// that is known. Until then the scheduler's own limit holds.
+func (s *session) within(end uint64) error {
+	if s.complete && end > uint64(s.known) {
+		return violation("leaf %d of %d", end-1, s.known)
+	}
+	return nil
+}
+
+func (s *session) runsWithin(runs []wire.Run) error {
+	for _, r := range runs {
+		if err := s.within(uint64(r.First) + uint64(r.Count)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bitLen is the index behind the highest bit set.
+func bitLen(b []byte) int {
+	for i := len(b) - 1; i >= 0; i-- {
+		if b[i] != 0 {
+			return 8*i + bits.Len8(b[i])
+		}
+	}
+	return 0
+}
+
+func schedRuns(runs []wire.Run) []sched.Run {
+	out := make([]sched.Run, len(runs))
+	for i, r := range runs {
+		out[i] = sched.Run{First: sched.Leaf(r.First), Count: r.Count}
+	}
+	return out
+}
+
+// addNode gives the job the inner node it wants next.
+func (s *session) addNode(now time.Time, block []byte) error {
+	if err := s.job.AddNode(block); err != nil {
+		return fmt.Errorf("inner node %d: %w", s.job.Nodes(), err)
+	}
+	return s.grow(now)
+}

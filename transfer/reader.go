@@ -1,0 +1,361 @@
+package transfer
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"slices"
+	"time"
+
+	"shoal/transfer/wire"
+)
+
+const (
+	readBuffer = 32 << 10  // larger reads go past it, straight into the leaf's buffer
+	hashPiece  = 128 << 10 // payload is hashed in pieces of this while it is in the cache
+
+	maxFrames   = 200_000          // control frames a peer may send in
+	framesEvery = 10 * time.Second // this time
+	progress    = 500 * time.Millisecond
+)
+
+// reader takes frames off a conn's stream: it answers for the limits, checks
+// leaves against what was asked, and passes the rest on.
+type reader struct {
+	c    *conn
+	br   *bufio.Reader
+	hash hash.Hash
+	sum  []byte
+	body []byte // of a control frame
+	b    *batch // verified leaves not handed on yet
+
+	hello   bool      // the peer has said it
+	inFrame bool      // a frame has begun
+	last    time.Time // something arrived
+	armed   time.Time // the deadline was set
+	frames  int       // control frames since
+	since   time.Time
+
+	moved  int       // payload bytes of this leaf since
+	marked time.Time // the last sign of life to the session
+}
+
+// readLoop is the conn's reader.
+func (c *conn) readLoop() error {
+	r := &reader{c: c, hash: sha256.New(), sum: make([]byte, 0, sha256.Size), last: time.Now()}
+	r.since = r.last
+	r.br = bufio.NewReaderSize(r, readBuffer)
+	defer r.recycle()
+	for {
+		if err := r.frame(); err != nil {
+			return err
+		}
+	}
+}
+
+// Read reads from the stream and minds the time: see overdue.
+func (r *reader) Read(p []byte) (int, error) {
+	cfg := &r.c.e.cfg
+	wait := min(cfg.AnswerTimeout, cfg.StallTimeout, cfg.IdleTimeout) / 2
+	for {
+		if now := time.Now(); now.Sub(r.armed) >= wait/2 {
+			r.armed = now
+			if err := r.c.s.SetReadDeadline(now.Add(wait)); err != nil {
+				return 0, fmt.Errorf("set read deadline: %w", err)
+			}
+		}
+		n, err := r.c.s.Read(p)
+		if n > 0 {
+			r.last = time.Now()
+			return n, err
+		}
+		if err != nil && !isTimeout(err) {
+			return 0, err
+		}
+		if err != nil {
+			r.armed = time.Time{}
+			if err := r.overdue(time.Now().Sub(r.last)); err != nil {
+				return 0, err
+			}
+		}
+	}
+}
+
+// overdue decides what a silence of the peer means: nothing while there are
+// subscriptions and no frame has begun.
+func (r *reader) overdue(silent time.Duration) error {
+	cfg := &r.c.e.cfg
+	switch {
+	case !r.hello && silent >= cfg.AnswerTimeout:
+		return errors.New("peer did not say hello")
+	case r.inFrame && silent >= cfg.StallTimeout:
+		return errors.New("peer stopped within a frame")
+	case silent >= cfg.IdleTimeout && !r.c.busy():
+		return errIdle
+	}
+	return nil
+}
+
+// frame reads one frame and does what it says.
+func (r *reader) frame() error {
+	if r.br.Buffered() < headerRoom {
+		r.handOver() // before waiting for more
+	}
+	b, err := r.br.Peek(wire.HeaderSize)
+	if err != nil {
+		return err
+	}
+	h := wire.ParseHeader(b)
+	r.skip(wire.HeaderSize)
+	r.inFrame = true
+	defer func() { r.inFrame = false }()
+	if err := h.Check(); err != nil {
+		return violation("%w", err)
+	}
+	if !r.hello && h.Kind != wire.KindHello {
+		return violation("kind %d before hello", h.Kind)
+	}
+	n := int(h.Length)
+	switch {
+	case h.Kind == wire.KindData:
+		return r.data(n)
+	case h.Kind == wire.KindNode || h.Kind == wire.KindBlock:
+		return r.block(h.Kind, n)
+	}
+	r.handOver()
+	if err := r.count(); err != nil {
+		return err
+	}
+	if !h.Kind.Known() {
+		_, err := r.br.Discard(n)
+		return err
+	}
+	return r.control(h.Kind, n)
+}
+
+// skip drops n bytes that have been peeked at.
+func (r *reader) skip(n int) { _, _ = r.br.Discard(n) }
+
+// count limits control frames: they cost us work and the peer next to nothing.
+func (r *reader) count() error {
+	if r.last.Sub(r.since) >= framesEvery {
+		r.since, r.frames = r.last, 0
+	}
+	if r.frames++; r.frames > maxFrames {
+		return violation("more than %d control frames in %v", maxFrames, framesEvery)
+	}
+	return nil
+}
+
+// data reads a leaf into a pooled buffer, hashing it as it comes, and compares
+// the digest with the one that was asked for.
+func (r *reader) data(n int) error {
+	size := n - wire.DataHeaderSize
+	if size < 0 {
+		return violation("data of %d bytes", n)
+	}
+	b, err := r.br.Peek(wire.DataHeaderSize)
+	if err != nil {
+		return err
+	}
+	handle, leaf := wire.ParseDataHeader(b)
+	r.skip(wire.DataHeaderSize)
+	s, want, err := r.c.arrive(handle, leaf, size)
+	if err != nil {
+		return err
+	}
+	if s == nil || s.ses.has(leaf) {
+		return r.surplus(s, leaf, size)
+	}
+	r.makeRoom(s, size)
+	if err := r.c.charge(0); err != nil {
+		return err
+	}
+	off := r.b.used
+	if err := r.payload(s, r.b.buf.b[off:off+size]); err != nil {
+		return err
+	}
+	r.sum = r.hash.Sum(r.sum[:0])
+	if digest(r.sum) != want.digest {
+		err := violation("leaf %d has the wrong hash", leaf)
+		s.ses.in.post(note{sub: s, bad: true, leaf: leaf, size: size}, 0)
+		return err
+	}
+	r.b.used += size
+	r.b.leaves = append(r.b.leaves, placed{leaf: leaf, off: off, size: size})
+	return nil
+}
+
+// payload fills p, hashing each piece while it is hot.
+func (r *reader) payload(s *sub, p []byte) error {
+	r.hash.Reset()
+	r.moved, r.marked = 0, r.last
+	for len(p) > 0 {
+		n, err := r.br.Read(p[:min(len(p), hashPiece)])
+		r.hash.Write(p[:n])
+		p = p[n:]
+		if err != nil {
+			return err
+		}
+		if r.moved += n; r.last.Sub(r.marked) >= progress && len(p) > 0 {
+			s.ses.in.post(note{sub: s, progress: r.moved}, 0)
+			r.moved, r.marked = 0, r.last
+		}
+	}
+	return nil
+}
+
+// surplus throws away a leaf nobody waits for any more.
+func (r *reader) surplus(s *sub, leaf uint32, size int) error {
+	r.handOver()
+	if _, err := r.br.Discard(size); err != nil {
+		return err
+	}
+	if s != nil {
+		s.ses.in.book(s, []placed{{leaf: leaf, size: size}}, true)
+	}
+	if size < 1<<10 {
+		return r.count()
+	}
+	return nil
+}
+
+// makeRoom prepares the batch for a leaf of size bytes. What it holds is handed
+// on first if the leaf is not for the same session, does not fit, or has to be
+// waited for.
+func (r *reader) makeRoom(s *sub, size int) {
+	if b := r.b; b != nil && (b.sub != s || len(b.buf.b)-b.used < size || r.br.Buffered() < size) {
+		r.handOver()
+	}
+	if r.b == nil {
+		r.b = r.c.e.bufs.getBatch(s, size)
+	}
+}
+
+// handOver gives the batch to the session's writers, and waits while they are behind.
+func (r *reader) handOver() {
+	if r.b == nil || len(r.b.leaves) == 0 {
+		return
+	}
+	b := r.b
+	r.b = nil
+	b.sub.ses.submit(b)
+}
+
+func (r *reader) recycle() {
+	r.handOver()
+	if r.b != nil {
+		r.c.e.bufs.putBatch(r.b)
+	}
+}
+
+// block reads a node or a block.
+func (r *reader) block(k wire.Kind, n int) error {
+	r.handOver()
+	buf := r.c.e.bufs.get(n)
+	defer r.c.e.bufs.put(buf)
+	body := buf.b[:n]
+	if _, err := io.ReadFull(r.br, body); err != nil {
+		return err
+	}
+	m, err := wire.Decode(k, body)
+	if err != nil {
+		return violation("%w", err)
+	}
+	switch m := m.(type) {
+	case wire.Node:
+		s, err := r.c.find(m.Handle)
+		if s == nil || err != nil {
+			return err
+		}
+		d := sha256.Sum256(m.Block)
+		m.Block = slices.Clone(m.Block)
+		s.ses.in.post(note{sub: s, msg: m, digest: d}, n)
+	case wire.Block:
+		return r.c.answerBlock(m.ID, m.Index, m.Block, nil)
+	}
+	return nil
+}
+
+// control reads any other known message.
+func (r *reader) control(k wire.Kind, n int) error {
+	if cap(r.body) < n {
+		r.body = make([]byte, max(n, 512)) // at most wire.MaxControl
+	}
+	body := r.body[:n]
+	if _, err := io.ReadFull(r.br, body); err != nil {
+		return err
+	}
+	m, err := wire.Decode(k, body)
+	if err != nil {
+		return violation("%w", err)
+	}
+	switch m := m.(type) {
+	case wire.Hello:
+		if r.hello || m.MinVersion > wire.Version || m.MaxVersion < wire.Version {
+			return violation("hello with versions %d to %d", m.MinVersion, m.MaxVersion)
+		}
+		r.hello = true
+		return nil
+	case wire.Want:
+		return r.c.srv.want(m)
+	case wire.Unwant:
+		r.c.srv.end(m.Handle)
+	case wire.Nodes:
+		r.c.srv.askNodes(m)
+	case wire.Request:
+		r.c.srv.request(m)
+	case wire.Cancel:
+		r.c.srv.cancel(m)
+	case wire.Blocks:
+		r.c.srv.askBlocks(m)
+	case wire.NoBlock:
+		return r.c.answerBlock(m.ID, m.Index, nil, ErrNotFound)
+	default:
+		return r.fromProvider(m, n)
+	}
+	return nil
+}
+
+// fromProvider passes a message about one of our subscriptions to its session.
+func (r *reader) fromProvider(m wire.Message, cost int) error {
+	var handle uint32
+	switch v := m.(type) {
+	case wire.Info:
+		handle = v.Handle
+	case wire.HaveAll:
+		handle = v.Handle
+	case wire.HaveBits:
+		handle = v.Handle
+		v.Bits = slices.Clone(v.Bits)
+		m = v
+	case wire.HaveRuns:
+		handle = v.Handle
+	case wire.NoNode:
+		handle = v.Handle
+	case wire.Choke:
+		handle = v.Handle
+	case wire.Unchoke:
+		handle = v.Handle
+	case wire.Gone:
+		handle = v.Handle
+	case wire.Refused:
+		handle = v.Handle
+	case wire.Busy:
+		handle = v.Handle
+	case wire.Peers:
+		s, err := r.c.find(v.Handle)
+		if s != nil {
+			s.ses.in.post(note{found: r.c.e.hints(v, r.c)}, cost)
+		}
+		return err
+	}
+	s, err := r.c.find(handle)
+	if s != nil {
+		s.ses.in.post(note{sub: s, msg: m}, cost)
+	}
+	return err
+}

@@ -1,0 +1,279 @@
+package transfer
+
+import (
+	"sync"
+	"time"
+
+	"github.com/ipfs/go-cid"
+
+	"shoal/transfer/wire"
+)
+
+const (
+	busyRetry      = time.Second
+	maxBlocksAsked = 256 // CIDs waiting in one conn
+)
+
+// server is what a peer wants from us over one conn. The conn's reader puts
+// wishes in under mu; its writer fulfils them and owns everything else.
+type server struct {
+	c *conn
+
+	mu     sync.Mutex
+	serves map[uint32]*serve // by the requester's handle
+	fresh  []*serve          // wanted and not answered
+	dead   []*serve          // unwanted and not closed
+	ring   []*serve          // with requests, served in turn
+	nodes  []*serve          // with nodes to send, in turn
+	blocks []blockAsk
+	queued int // runs in all requests
+
+	lossy []*serve // with leaves that could not be read, to be told
+	turn  int      // whose turn it is: nodes, blocks, leaves
+	buf   *buffer  // while there is work
+}
+
+// serve is one subscription of the peer.
+type serve struct {
+	c      *conn
+	handle uint32
+	root   cid.Cid
+	peers  bool // wants to hear of other peers
+
+	// under server.mu
+	reqs     []wire.Run
+	nodes    bool
+	nextNode uint32
+	ended    bool
+
+	// the writer's
+	r    Root // nil while idle
+	used time.Time
+	lost map[wire.Code][]wire.Run
+}
+
+// blockAsk is one CID of a blocks message.
+type blockAsk struct {
+	id    uint32
+	index uint8
+	c     cid.Cid
+}
+
+func (v *server) init(c *conn) {
+	v.c = c
+	v.serves = make(map[uint32]*serve)
+}
+
+func (v *server) subscribed() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return len(v.serves)+len(v.blocks) > 0
+}
+
+// want books a new subscription. Called by the reader, as are the next five.
+func (v *server) want(m wire.Want) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if _, ok := v.serves[m.Handle]; ok {
+		return violation("handle %d is in use", m.Handle)
+	}
+	if len(v.serves) >= v.c.e.cfg.MaxRoots {
+		v.c.out.send(wire.Refused{Handle: m.Handle, Code: wire.CodeLimit})
+		return nil
+	}
+	sv := &serve{c: v.c, handle: m.Handle, root: m.Root, peers: m.Flags&wire.WantPeers != 0}
+	v.serves[m.Handle] = sv
+	v.fresh = append(v.fresh, sv)
+	v.c.out.wake()
+	return nil
+}
+
+// end takes a subscription out; the writer closes its root.
+func (v *server) end(handle uint32) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	sv := v.serves[handle]
+	if sv == nil {
+		return
+	}
+	delete(v.serves, handle)
+	v.dropRequests(sv)
+	sv.ended, sv.nodes = true, false
+	v.dead = append(v.dead, sv)
+	v.c.out.wake()
+}
+
+// askNodes starts (or moves) the stream of a root's inner nodes. Messages about
+// handles that have ended, or were refused, cross with the news: they are no fault.
+func (v *server) askNodes(m wire.Nodes) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	sv := v.serves[m.Handle]
+	if sv == nil {
+		return
+	}
+	if !sv.nodes {
+		sv.nodes = true
+		v.nodes = append(v.nodes, sv)
+	}
+	sv.nextNode = m.From
+	v.c.out.wake()
+}
+
+// request queues leaves. A full queue drops the handle's requests and says busy.
+func (v *server) request(m wire.Request) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	sv := v.serves[m.Handle]
+	if sv == nil {
+		return
+	}
+	if v.queued+len(m.Runs) > v.c.e.cfg.MaxQueue {
+		v.dropRequests(sv)
+		v.c.out.send(wire.Busy{Handle: m.Handle, RetryMillis: uint32(busyRetry.Milliseconds())})
+		return
+	}
+	if len(sv.reqs) == 0 {
+		v.ring = append(v.ring, sv)
+	}
+	sv.reqs = append(sv.reqs, m.Runs...)
+	v.queued += len(m.Runs)
+	v.c.out.wake()
+}
+
+// cancel takes leaves back that are not sent yet.
+func (v *server) cancel(m wire.Cancel) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	sv := v.serves[m.Handle]
+	if sv == nil || len(sv.reqs) == 0 {
+		return
+	}
+	before := len(sv.reqs)
+	for _, r := range m.Runs {
+		sv.reqs = subtract(sv.reqs, r)
+	}
+	v.queued += len(sv.reqs) - before
+	if len(sv.reqs) == 0 {
+		v.ring = without(v.ring, sv)
+	}
+}
+
+// dropRequests forgets all requests of sv. mu is held.
+func (v *server) dropRequests(sv *serve) {
+	v.queued -= len(sv.reqs)
+	sv.reqs = nil
+	v.ring = without(v.ring, sv)
+}
+
+func (v *server) askBlocks(m wire.Blocks) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for i, c := range m.CIDs {
+		if len(v.blocks) >= maxBlocksAsked {
+			v.c.out.send(wire.NoBlock{ID: m.ID, Index: uint8(i), Code: wire.CodeLimit})
+			continue
+		}
+		v.blocks = append(v.blocks, blockAsk{m.ID, uint8(i), c})
+	}
+	v.c.out.wake()
+}
+
+// nextLeaf takes the next requested leaf off the queue.
+func (v *server) nextLeaf() (*serve, uint32, bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if len(v.ring) == 0 {
+		return nil, 0, false
+	}
+	sv := v.ring[0]
+	leaf := sv.reqs[0].First
+	if sv.reqs[0].Count--; sv.reqs[0].Count > 0 {
+		sv.reqs[0].First++
+		return sv, leaf, true
+	}
+	sv.reqs = sv.reqs[1:]
+	v.queued--
+	if len(sv.reqs) == 0 {
+		sv.reqs = nil
+		v.ring = v.ring[1:]
+	}
+	return sv, leaf, true
+}
+
+// unread puts a leaf back at the front.
+func (v *server) unread(sv *serve, leaf uint32) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if sv.ended {
+		return
+	}
+	if len(sv.reqs) == 0 {
+		v.ring = append([]*serve{sv}, v.ring...)
+	}
+	sv.reqs = append([]wire.Run{{First: leaf, Count: 1}}, sv.reqs...)
+	v.queued++
+}
+
+// skipRun takes the rest of the run that leaf came from off the queue and
+// returns the run from leaf on.
+func (v *server) skipRun(sv *serve, leaf uint32) wire.Run {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	run := wire.Run{First: leaf, Count: 1}
+	if len(sv.reqs) == 0 || sv.reqs[0].First != leaf+1 {
+		return run
+	}
+	run.Count += sv.reqs[0].Count
+	sv.reqs = sv.reqs[1:]
+	v.queued--
+	if len(sv.reqs) == 0 {
+		v.ring = without(v.ring, sv)
+	}
+	return run
+}
+
+// rotate gives the next subscription its turn.
+func (v *server) rotate(sv *serve) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if len(v.ring) > 1 && v.ring[0] == sv {
+		v.ring = append(v.ring[1:], sv)
+	}
+}
+
+// subtract takes run out of runs, keeping their order.
+func subtract(runs []wire.Run, cut wire.Run) []wire.Run {
+	out := make([]wire.Run, 0, len(runs)+1)
+	lo, hi := uint64(cut.First), uint64(cut.First)+uint64(cut.Count)
+	for _, r := range runs {
+		first, end := uint64(r.First), uint64(r.First)+uint64(r.Count)
+		if a := min(end, lo); a > first {
+			out = append(out, wire.Run{First: r.First, Count: uint32(a - first)})
+		}
+		if b := max(first, hi); b < end {
+			out = append(out, wire.Run{First: uint32(b), Count: uint32(end - b)})
+		}
+	}
+	return out
+}
+
+// addLeaf appends a leaf to runs, lengthening the last one where it fits.
+func addLeaf(runs []wire.Run, leaf uint32) []wire.Run {
+	if n := len(runs); n > 0 && uint64(runs[n-1].First)+uint64(runs[n-1].Count) == uint64(leaf) {
+		runs[n-1].Count++
+		return runs
+	}
+	return append(runs, wire.Run{First: leaf, Count: 1})
+}
+
+// without returns list without x, in a slice of its own.
+func without(list []*serve, x *serve) []*serve {
+	out := make([]*serve, 0, len(list))
+	for _, y := range list {
+		if y != x {
+			out = append(out, y)
+		}
+	}
+	return out
+}

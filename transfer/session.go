@@ -1,0 +1,472 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"shoal/transfer/sched"
+	"shoal/transfer/wire"
+)
+
+const (
+	tickEvery   = 100 * time.Millisecond
+	tryLater    = 30 * time.Second // before a peer that the scheduler dropped is tried again
+	sweepLeaves = 8192             // looked at in one tick
+	refusedWait = 10 * time.Second // before a peer that had not the root is asked again
+)
+
+// session is one Fetch. Its owner is the goroutine that called Fetch: it alone
+// touches what is below the line, the scheduler and the job (but Job.Write).
+type session struct {
+	e    *Engine
+	job  Job
+	root cid.Cid
+	in   inbox
+	work chan *batch   // to the writers
+	done chan struct{} // closed when the fetch is over
+	wg   sync.WaitGroup
+
+	gotMu sync.Mutex
+	got   []uint64 // leaves being written or held, a bit each
+
+	// ---- the owner's
+	sched    *sched.State
+	peers    map[peer.ID]*source
+	asking   []*source // with requests or cancels to send
+	cands    candidates
+	nodes    nodeWalk
+	known    int // leaves known
+	complete bool
+	named    bool
+	finished bool
+	fresh    []uint32 // verified leaves to publish
+	here     []uint32 // leaves that appeared, the scheduler does not know yet
+	swept    int      // the leaf looked at last
+	stats    tally
+	infos    []sched.LeafInfo // scratch
+	leaves   []uint32         // scratch
+	expects  []expect         // scratch
+	runs     []wire.Run       // scratch
+	notes    []note           // scratch
+	arrivals []arrival        // scratch
+}
+
+// source is a peer the session is subscribed at.
+type source struct {
+	id       peer.ID
+	sub      *sub
+	wanted   time.Time // the want was sent
+	answered bool
+	ops      []op // to be sent
+
+	nodesAsked bool      // has been asked for inner nodes
+	noNodes    time.Time // not asked for inner nodes until then
+}
+
+// op is a run to request or to cancel.
+type op struct {
+	cancel bool
+	run    wire.Run
+}
+
+// Fetch downloads what job wants from the peers that come over the channel, those
+// that connected peers name, and those that want the same root from us. It returns
+// when every wanted leaf has been written, when ctx ends (with its error; what was
+// written counts) or when the job fails (AddNode, Write, or a CID this version
+// cannot check). A closed channel means only that no more candidates come. watch,
+// if not nil, is called a few times a second, from the calling goroutine, and must
+// not block.
+func (e *Engine) Fetch(ctx context.Context, job Job, peers <-chan peer.AddrInfo, watch func(Stats)) (Stats, error) {
+	s := newSession(e, job)
+	for range e.cfg.Writers {
+		s.wg.Go(s.write)
+	}
+	err := s.run(ctx, peers, watch)
+	s.close()
+	if err != nil {
+		err = fmt.Errorf("fetch %s: %w", s.root, err)
+	}
+	return s.snapshot(time.Now()), err
+}
+
+func newSession(e *Engine, job Job) *session {
+	s := &session{
+		e: e, job: job, root: job.Root(),
+		work:  make(chan *batch, e.cfg.Writers),
+		done:  make(chan struct{}),
+		sched: sched.New(sched.Config{Seed: rand.Uint64()}),
+		peers: make(map[peer.ID]*source),
+	}
+	s.in.init()
+	s.cands.init(e.cfg)
+	s.stats.init(time.Now())
+	return s
+}
+
+// run is the owner's loop: take what has come, let the scheduler decide, send.
+func (s *session) run(ctx context.Context, peers <-chan peer.AddrInfo, watch func(Stats)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // ends the diallers, which close waits for
+	for _, ai := range s.e.swarms.join(s.root, s) {
+		s.cands.add(s.e.host.ID(), ai)
+	}
+	tick := time.NewTicker(tickEvery)
+	defer tick.Stop()
+	if err := s.grow(time.Now()); err != nil {
+		return err
+	}
+	watched := time.Now()
+	for !s.finished {
+		s.dial(ctx)
+		s.flush()
+		if s.finished {
+			break
+		}
+		var err error
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.e.done:
+			return ErrClosed
+		case <-s.in.signal:
+			err = s.drain(time.Now())
+		case d := <-s.cands.dialed:
+			s.attach(time.Now(), d)
+		case ai, ok := <-peers:
+			if !ok {
+				peers = nil
+			} else {
+				s.cands.add(s.e.host.ID(), ai)
+			}
+		case <-tick.C:
+			now := time.Now() // the scheduler's time must not go back
+			err = s.tick(now)
+			if watch != nil && now.Sub(watched) >= s.e.cfg.WatchEvery {
+				watched = now
+				watch(s.snapshot(now))
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// close ends the subscriptions and waits for the session's goroutines: first the
+// diallers and writers, then nobody calls the job any more.
+func (s *session) close() {
+	for _, p := range s.peers {
+		s.remove(p)
+	}
+	s.e.swarms.publish(s.root, s.fresh)
+	s.e.swarms.leave(s.root, s)
+	close(s.done)
+	s.in.close()
+	s.wg.Wait()
+}
+
+// tick lets time pass for all parts.
+func (s *session) tick(now time.Time) error {
+	for _, p := range s.peers {
+		if !p.answered && now.Sub(p.wanted) >= s.e.cfg.AnswerTimeout {
+			s.e.log.Debug("peer did not answer", "peer", p.id)
+			s.part(now, p, s.cands.retry)
+		}
+	}
+	s.sweep()
+	s.settle(now)
+	s.handle(now, sched.Tick{})
+	s.walkNodes(now)
+	s.stats.tick(now)
+	return nil
+}
+
+// handle passes an event to the scheduler and takes up its actions. Requests and
+// cancels are gathered for flush.
+func (s *session) handle(now time.Time, ev sched.Event) {
+	for _, a := range s.sched.Handle(now, ev) {
+		switch a := a.(type) {
+		case sched.Request:
+			s.enqueue(a.Peer, op{false, wire.Run{First: uint32(a.Run.First), Count: a.Run.Count}})
+		case sched.Cancel:
+			s.enqueue(a.Peer, op{true, wire.Run{First: uint32(a.Run.First), Count: a.Run.Count}})
+		case sched.Drop:
+			if p := s.peers[a.Peer]; p != nil {
+				s.e.log.Debug("dropped peer", "peer", p.id, "reason", a.Reason)
+				s.remove(p)
+				s.cands.later(p.id, now.Add(tryLater))
+			}
+		case sched.Done:
+			s.finished = true
+		}
+	}
+}
+
+func (s *session) enqueue(id peer.ID, o op) {
+	p := s.peers[id]
+	if p == nil {
+		return
+	}
+	if len(p.ops) == 0 {
+		s.asking = append(s.asking, p)
+	}
+	if n := len(p.ops); n > 0 {
+		if last := &p.ops[n-1]; last.cancel == o.cancel && last.run.First+last.run.Count == o.run.First {
+			last.run.Count += o.run.Count
+			return
+		}
+	}
+	p.ops = append(p.ops, o)
+}
+
+// flush sends the gathered requests and cancels and publishes what was verified.
+func (s *session) flush() {
+	for len(s.asking) > 0 {
+		for _, p := range s.asking {
+			s.flushSource(p)
+		}
+		s.asking = s.asking[:0]
+		s.settle(time.Now()) // which may ask for more
+	}
+	if len(s.fresh) > 0 {
+		s.e.swarms.publish(s.root, s.fresh)
+		s.fresh = s.fresh[:0]
+	}
+}
+
+// flushSource sends a peer its messages, one for each sequence of the same kind.
+func (s *session) flushSource(p *source) {
+	for i := 0; i < len(p.ops); {
+		j := i
+		s.runs = s.runs[:0]
+		for ; j < len(p.ops) && p.ops[j].cancel == p.ops[i].cancel && len(s.runs) < wire.MaxRuns; j++ {
+			s.runs = append(s.runs, p.ops[j].run)
+		}
+		if p.ops[i].cancel {
+			s.cancel(p, s.runs)
+		} else {
+			s.request(p, s.runs)
+		}
+		i = j
+	}
+	p.ops = p.ops[:0]
+}
+
+// request books the leaves at the conn, then asks for them.
+func (s *session) request(p *source, runs []wire.Run) {
+	s.leaves, s.expects = s.leaves[:0], s.expects[:0]
+	for _, r := range runs {
+		for leaf := r.First; leaf-r.First < r.Count; leaf++ {
+			if s.appeared(leaf) {
+				continue
+			}
+			c, size := s.job.Leaf(int(leaf))
+			d, _ := digestOf(c) // checked by grow
+			s.leaves = append(s.leaves, leaf)
+			s.expects = append(s.expects, expect{digest: d, size: int32(size)})
+		}
+	}
+	if len(s.leaves) == 0 {
+		return
+	}
+	p.sub.expect(s.leaves, s.expects)
+	if len(s.here) > 0 {
+		runs = nil
+		for _, leaf := range s.leaves {
+			runs = addLeaf(runs, leaf)
+		}
+	}
+	for part := range slices.Chunk(runs, wire.MaxRuns) {
+		p.sub.c.send(wire.Request{Handle: p.sub.handle, Runs: part})
+	}
+}
+
+// appeared notes a leaf that has come by itself since it became known: the repeat
+// of one that was written, or a copy from another share.
+func (s *session) appeared(leaf uint32) bool {
+	if s.has(leaf) || !s.job.Has(int(leaf)) || !s.claim(leaf) {
+		return false
+	}
+	s.here = append(s.here, leaf)
+	return true
+}
+
+// settle tells the scheduler of leaves that have appeared.
+func (s *session) settle(now time.Time) {
+	for len(s.here) > 0 {
+		leaf := s.here[len(s.here)-1]
+		s.here = s.here[:len(s.here)-1]
+		_, size := s.job.Leaf(int(leaf))
+		if s.job.Wanted(int(leaf)) {
+			s.stats.appeared(size)
+		}
+		s.fresh = append(s.fresh, leaf)
+		s.handle(now, sched.Received{Leaf: sched.Leaf(leaf), Bytes: max(size, 0)})
+	}
+}
+
+// sweep looks for leaves that have appeared, some at each tick: nobody may ever
+// offer them, and then they are not found by requesting them.
+func (s *session) sweep() {
+	for range min(s.known, sweepLeaves) {
+		if s.swept++; s.swept >= s.known {
+			s.swept = 0
+		}
+		s.appeared(uint32(s.swept))
+	}
+}
+
+func (s *session) cancel(p *source, runs []wire.Run) {
+	for _, r := range runs {
+		p.sub.takeBack(r)
+	}
+	p.sub.c.send(wire.Cancel{Handle: p.sub.handle, Runs: runs})
+}
+
+// attach subscribes at a peer that has been dialled, and asks for inner nodes at
+// once if it is their turn.
+func (s *session) attach(now time.Time, d dialed) {
+	if d.err != nil {
+		s.e.log.Debug("cannot reach peer", "peer", d.id, "err", d.err)
+		s.cands.failed(d.id, now)
+		return
+	}
+	sub, err := d.c.subscribe(s)
+	if err != nil {
+		s.cands.failed(d.id, now)
+		return
+	}
+	p := &source{id: d.id, sub: sub, wanted: now}
+	s.peers[d.id] = p
+	s.cands.active(d.id)
+	d.c.send(wire.Want{Handle: sub.handle, Flags: wire.WantPeers, Root: s.root})
+	s.handle(now, sched.Join{Peer: d.id})
+	s.walkNodes(now)
+}
+
+// part leaves a peer for a reason the scheduler does not know of; then decides
+// when it may be tried again.
+func (s *session) part(now time.Time, p *source, then func(peer.ID, time.Time)) {
+	s.remove(p)
+	then(p.id, now)
+	s.handle(now, sched.Leave{Peer: p.id})
+}
+
+// remove ends the subscription at a peer.
+func (s *session) remove(p *source) {
+	delete(s.peers, p.id)
+	p.ops = nil
+	s.nodes.left(p)
+	if p.answered {
+		s.e.swarms.uses(s.root, p.id, -1)
+	}
+	p.sub.c.unsubscribe(p.sub)
+}
+
+// grow tells the scheduler of leaves that have become known.
+func (s *session) grow(now time.Time) error {
+	known, complete := s.job.Leaves()
+	s.infos = s.infos[:0]
+	for i := s.known; i < known; i++ {
+		c, size := s.job.Leaf(i)
+		if _, ok := digestOf(c); !ok || size > wire.MaxPayload {
+			return fmt.Errorf("leaf %d: cannot check %s of %d bytes", i, c, size)
+		}
+		wanted := s.job.Wanted(i)
+		has := s.job.Has(i)
+		if has {
+			s.claim(uint32(i))
+		}
+		if wanted {
+			s.stats.want(size, has)
+		}
+		s.infos = append(s.infos, sched.LeafInfo{Size: uint32(max(size, 0)), Need: wanted && !has})
+	}
+	if known == s.known && complete == s.complete {
+		return nil
+	}
+	s.known = known
+	s.handle(now, sched.Grow{Leaves: s.infos})
+	if complete && !s.complete {
+		s.complete = true
+		s.handle(now, sched.End{})
+	}
+	s.e.swarms.grew(s.root, known, complete, "")
+	return nil
+}
+
+// claim takes the right to write a leaf, once.
+func (s *session) claim(leaf uint32) bool {
+	s.gotMu.Lock()
+	defer s.gotMu.Unlock()
+	word := int(leaf / 64)
+	for len(s.got) <= word {
+		s.got = append(s.got, 0)
+	}
+	if s.got[word]&(1<<(leaf%64)) != 0 {
+		return false
+	}
+	s.got[word] |= 1 << (leaf % 64)
+	return true
+}
+
+// has tells whether a leaf is held or being written. Any goroutine may ask.
+func (s *session) has(leaf uint32) bool {
+	s.gotMu.Lock()
+	defer s.gotMu.Unlock()
+	word := int(leaf / 64)
+	return word < len(s.got) && s.got[word]&(1<<(leaf%64)) != 0
+}
+
+// submit gives verified leaves to the writers and waits while they are behind.
+func (s *session) submit(b *batch) {
+	select {
+	case s.work <- b:
+	case <-s.done:
+		s.e.bufs.putBatch(b)
+	}
+}
+
+// write is one of the session's writers.
+func (s *session) write() {
+	for {
+		select {
+		case <-s.done:
+			return
+		case b := <-s.work:
+			if err := s.store(b); err != nil {
+				s.in.post(note{err: err}, 0)
+			}
+		}
+	}
+}
+
+// store writes a batch and books it. Leaves that came twice are written once.
+func (s *session) store(b *batch) error {
+	defer s.e.bufs.putBatch(b)
+	n := 0
+	var err error
+	for _, l := range b.leaves {
+		if !s.claim(l.leaf) {
+			s.in.book(b.sub, []placed{l}, true)
+			continue
+		}
+		if werr := s.job.Write(int(l.leaf), b.buf.b[l.off:l.off+l.size]); werr != nil {
+			err = errors.Join(err, fmt.Errorf("write leaf %d: %w", l.leaf, werr))
+			continue
+		}
+		b.leaves[n] = l
+		n++
+	}
+	s.in.book(b.sub, b.leaves[:n], false)
+	return err
+}

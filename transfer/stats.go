@@ -1,0 +1,108 @@
+package transfer
+
+import (
+	"maps"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// rateTicks is over how many ticks the rate is taken: 3 s.
+const rateTicks = 30
+
+// tally counts for Stats. It belongs to the session's owner.
+type tally struct {
+	started, first     time.Time
+	leaves, have       int
+	total, missing     int64
+	bytes              int64
+	duplicate, corrupt int64
+	from               map[peer.ID]int64
+	history            [rateTicks + 1]mark // a ring of bytes at the last ticks
+	ticks              int
+}
+
+type mark struct {
+	at    time.Time
+	bytes int64
+}
+
+func (t *tally) init(now time.Time) {
+	t.started = now
+	t.from = make(map[peer.ID]int64)
+	t.history[0] = mark{at: now}
+}
+
+// want counts a wanted leaf of size bytes, or -1.
+func (t *tally) want(size int, has bool) {
+	t.leaves++
+	t.total += int64(max(size, 0))
+	if has {
+		t.have++
+	} else {
+		t.missing += int64(max(size, 0))
+	}
+}
+
+// arrived counts a leaf.
+func (t *tally) arrived(now time.Time, id peer.ID, size int, surplus bool) {
+	if surplus {
+		t.duplicate += int64(size)
+		return
+	}
+	if t.first.IsZero() {
+		t.first = now
+	}
+	t.have++
+	t.bytes += int64(size)
+	t.from[id] += int64(size)
+	if t.missing -= int64(size); t.missing < 0 { // a lone leaf of unknown size
+		t.total -= t.missing
+		t.missing = 0
+	}
+}
+
+// appeared counts a wanted leaf that needed no fetching.
+func (t *tally) appeared(size int) {
+	t.have++
+	t.missing = max(0, t.missing-int64(max(size, 0)))
+}
+
+func (t *tally) tick(now time.Time) {
+	t.ticks++
+	t.history[t.ticks%len(t.history)] = mark{now, t.bytes}
+}
+
+// rate is in bytes a second over the last ticks.
+func (t *tally) rate(now time.Time) float64 {
+	oldest := t.history[0]
+	if t.ticks >= len(t.history) {
+		oldest = t.history[(t.ticks+1)%len(t.history)]
+	}
+	if d := now.Sub(oldest.at).Seconds(); d > 0 {
+		return float64(t.bytes-oldest.bytes) / d
+	}
+	return 0
+}
+
+// snapshot makes the Stats of now.
+func (s *session) snapshot(now time.Time) Stats {
+	t := &s.stats
+	out := Stats{
+		Leaves: t.leaves, Have: t.have, Bytes: t.bytes, Total: t.total, Missing: t.missing,
+		Duplicate: t.duplicate, Corrupt: t.corrupt, Complete: s.complete, Rate: t.rate(now),
+		Started: t.started, FirstByte: t.first, From: maps.Clone(t.from),
+		Candidates: len(s.cands.order) - s.cands.using,
+	}
+	for _, p := range s.sched.AppendPeers(nil) {
+		have := p.Have
+		if p.All {
+			have = -1
+		}
+		out.Peers = append(out.Peers, PeerStats{
+			ID: p.Peer, Bytes: t.from[p.Peer], Rate: p.Rate, RTT: p.RTT,
+			Have: have, Waiting: p.Outstanding, Choked: p.Choked,
+		})
+	}
+	return out
+}

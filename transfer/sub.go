@@ -1,0 +1,191 @@
+package transfer
+
+import (
+	"crypto/sha256"
+
+	"github.com/ipfs/go-cid"
+
+	"shoal/transfer/wire"
+)
+
+// maxLate bounds the cancelled leaves a conn remembers one by one.
+const maxLate = 16384
+
+// digest is a sha2-256 digest.
+type digest = [sha256.Size]byte
+
+// digestOf takes the digest out of a CID of version 0, or of version 1 with a
+// one-byte codec; false for other hash functions.
+func digestOf(c cid.Cid) (d digest, ok bool) {
+	s := c.KeyString()
+	switch {
+	case len(s) == 36 && s[0] == 1 && s[1] < 0x80 && s[2] == 0x12 && s[3] == sha256.Size,
+		len(s) == 34 && s[0] == 0x12 && s[1] == sha256.Size:
+		copy(d[:], s[len(s)-sha256.Size:])
+		return d, true
+	}
+	return d, false
+}
+
+// sub is a session's subscription to its root at one peer, and what it has asked
+// there. The fields below handle belong to the conn's mu.
+type sub struct {
+	ses    *session
+	c      *conn
+	handle uint32
+
+	asked map[uint32]expect // by leaf
+	late  int               // cancelled ones among asked
+}
+
+// expect is what a requested leaf must be.
+type expect struct {
+	digest    digest
+	size      int32 // -1: not known
+	cancelled bool  // taken back, but may be under way
+}
+
+// cost is the most payload the leaf can bring, in bytes.
+func (x expect) cost() int64 {
+	if x.size < 0 {
+		return wire.MaxPayload
+	}
+	return int64(x.size)
+}
+
+// subscribe binds a new handle to the session's root, without telling the peer.
+func (c *conn) subscribe(ses *session) (*sub, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.err != nil {
+		return nil, c.err
+	}
+	s := &sub{ses: ses, c: c, handle: c.nextHandle, asked: make(map[uint32]expect)}
+	c.subs[c.nextHandle] = s
+	c.nextHandle++
+	return s, nil
+}
+
+// unsubscribe ends a subscription. What it had asked may still come.
+func (c *conn) unsubscribe(s *sub) {
+	c.mu.Lock()
+	if c.subs[s.handle] != s {
+		c.mu.Unlock()
+		return
+	}
+	delete(c.subs, s.handle)
+	for _, x := range s.asked {
+		c.stray += x.cost()
+	}
+	s.asked = nil
+	c.mu.Unlock()
+	c.send(wire.Unwant{Handle: s.handle})
+}
+
+// expect books leaves that are about to be requested.
+func (s *sub) expect(leaves []uint32, xs []expect) {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	if s.asked == nil {
+		return
+	}
+	for i, leaf := range leaves {
+		if old, ok := s.asked[leaf]; ok && old.cancelled {
+			s.late--
+			s.c.stray += old.cost() // it may come twice now
+		}
+		s.asked[leaf] = xs[i]
+	}
+}
+
+// takeBack marks leaves as cancelled: they are welcome but not awaited.
+func (s *sub) takeBack(run wire.Run) {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	s.each(run, func(leaf uint32, x expect) {
+		if !x.cancelled {
+			x.cancelled = true
+			s.asked[leaf] = x
+			s.late++
+		}
+	})
+	if s.late <= maxLate {
+		return
+	}
+	for leaf, x := range s.asked {
+		if x.cancelled {
+			s.c.stray += x.cost()
+			delete(s.asked, leaf)
+		}
+	}
+	s.late = 0
+}
+
+// forget takes out leaves that the peer has said will not come.
+func (s *sub) forget(run wire.Run) {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	s.each(run, func(leaf uint32, x expect) {
+		if x.cancelled {
+			s.late--
+		}
+		delete(s.asked, leaf)
+	})
+}
+
+// each calls f for the asked leaves of a run, which may be much longer than what
+// was asked. c.mu is held.
+func (s *sub) each(run wire.Run, f func(leaf uint32, x expect)) {
+	end := uint64(run.First) + uint64(run.Count)
+	if int64(run.Count) <= int64(len(s.asked)) {
+		for leaf := uint64(run.First); leaf < end; leaf++ {
+			if x, ok := s.asked[uint32(leaf)]; ok {
+				f(uint32(leaf), x)
+			}
+		}
+		return
+	}
+	for leaf, x := range s.asked {
+		if leaf >= run.First && uint64(leaf) < end {
+			f(leaf, x)
+		}
+	}
+}
+
+// everything is the run of all leaves there can be, but the very last.
+var everything = wire.Run{First: 0, Count: 1<<32 - 1}
+
+// arrive matches a data header to what was asked. A nil sub means that the
+// payload is to be thrown away: it comes late for a subscription that has ended.
+func (c *conn) arrive(handle, leaf uint32, size int) (*sub, expect, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s := c.subs[handle]; s != nil {
+		if x, ok := s.asked[leaf]; ok {
+			delete(s.asked, leaf)
+			if x.cancelled {
+				s.late--
+			}
+			if x.size >= 0 && int(x.size) != size {
+				return nil, x, violation("leaf %d is %d bytes long, not %d", leaf, size, x.size)
+			}
+			return s, x, nil
+		}
+	}
+	// An allowance of zero bytes still lets empty leaves pass; they cost the flood limit.
+	if handle >= c.nextHandle || c.stray < int64(size) {
+		return nil, expect{}, violation("leaf %d of handle %d was not asked", leaf, handle)
+	}
+	c.stray -= int64(size)
+	return nil, expect{}, nil
+}
+
+// find returns the subscription a provider's message is about, nil if it has ended.
+func (c *conn) find(handle uint32) (*sub, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if handle >= c.nextHandle {
+		return nil, violation("handle %d was never bound", handle)
+	}
+	return c.subs[handle], nil
+}
