@@ -1,0 +1,14 @@
+// Package testnet runs real shoal daemons on loopback: separate processes of the real binary, each with a home of its own,
+// driven by the real command line or through the API client, and killed when somebody wants to see what survives.
+//
+// Start reading at Net (net.go) and Daemon (daemon.go), which know nothing of tests. Lab (lab.go) puts them into the hands of a
+// test: its Peers fail the test instead of returning errors, and a Fetch (fetch.go) is a `shoal get` running beside it.
+// files.go makes trees with everything a file system can hold, and compares them. The scenarios are the *_test.go files, one
+// subject each; house_test.go keeps the repository's own rules: who may import whom, where doc.go files are.
+//
+// testnet.sh in this folder does the same by hand, without Go code: `testnet.sh up 5`, `testnet.sh exec 2 status`; its
+// `demo` is the whole product in one run.
+//
+// A daemon has one goroutine that waits for the end of its process. A Lab's cleanup ends every process, also after a panic;
+// on Linux the kernel ends them even if the test binary itself is killed.
+package testnet

@@ -1,0 +1,61 @@
+package testnet_test
+
+import (
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+
+	"shoal/testnet"
+)
+
+// mount mounts a small file system in memory at dir for the length of a test, which takes root.
+func mount(t *testing.T, dir, options string) {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, options); err != nil {
+		t.Skipf("a file system of its own cannot be mounted here (%v)", err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestFull fetches to a disk that is too small, which says so; when there is room the same command goes on.
+func TestFull(t *testing.T) {
+	t.Parallel()
+	lab := testnet.Start(t, 2, testnet.Options{})
+	sharer, fetcher := lab.Peers[0], lab.Peers[1]
+	disk := fetcher.Path("disk")
+	mount(t, disk, "size=12m")
+	path := testnet.RandomFile(t, sharer.Path("original"), 16*chunk, 1)
+	shared := sharer.Share(path)
+	r := fetcher.Fails(5, "get", shared.Link, "-o", fetcher.Path("disk", "copy"))
+	if !strings.Contains(r.Stderr, "space") && !strings.Contains(r.Stderr, "full") {
+		t.Errorf("does not say that the disk is full: %s", r)
+	}
+	if err := syscall.Mount("", disk, "", syscall.MS_REMOUNT, "size=64m"); err != nil {
+		t.Fatal(err)
+	}
+	res := fetcher.Get(shared.Link, fetcher.Path("disk", "copy"))
+	lab.Same(path, fetcher.Path("disk", "copy"), false)
+	t.Logf("had %d, fetched %d bytes", res.Had, received(res.From))
+}
+
+// TestReadOnly fetches to a file system that cannot be written.
+func TestReadOnly(t *testing.T) {
+	t.Parallel()
+	lab := testnet.Start(t, 2, testnet.Options{})
+	sharer, fetcher := lab.Peers[0], lab.Peers[1]
+	disk := fetcher.Path("disk")
+	mount(t, disk, "size=12m,ro")
+	shared := sharer.Share(testnet.RandomFile(t, sharer.Path("original"), chunk, 1))
+	r := fetcher.Fails(5, "get", shared.Link, "-o", fetcher.Path("disk", "copy"))
+	if !strings.Contains(r.Stderr, "read-only") {
+		t.Errorf("does not say that the destination is read-only: %s", r)
+	}
+}
