@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"shoal/node/api"
+)
+
+func getVerb() verb {
+	return verb{
+		name: "get", args: "LINK|CID[/PATH]", short: "fetch a file or directory from everyone who has it",
+		about: `Fetches into the working directory, under the name in the link, else the one that the sharing peer gives, else the CID. It ends when everything
+is there and verified. Ctrl-C pauses; the same command resumes without fetching anything twice. A different file that exists is never
+overwritten without --force. While nobody has it, it says so and keeps looking.
+
+With --json: progress objects, and last {"event":"done","cid","path","size","seconds","from":{"<peer id>":bytes}}.`,
+		examples: []string{
+			"shoal get 'ipfs://bafybei…?filename=photos'",
+			"shoal get bafybei… -o ~/photos --select 2026/june",
+			"shoal get --timeout 1m bafybei…/notes.txt",
+		},
+		exits: []int{exitNobody, exitContent, exitDestination, exitDaemon},
+		flags: []cli.Flag{
+			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "save the result itself as `DEST`, file or directory"},
+			&cli.StringSliceFlag{Name: "select", Usage: "fetch only `PATH` inside of it; repeatable"},
+			&cli.DurationFlag{Name: "timeout", Usage: "give up after `D`, like 30s or 2h; what has come stays"},
+			&cli.BoolFlag{Name: "force", Usage: "replace a different file that exists"},
+		},
+		ownNode: true,
+		do:      runGet,
+	}
+}
+
+// getDone is the last object of --json.
+type getDone struct {
+	Event string `json:"event"`
+	api.GetResult
+}
+
+func runGet(ctx context.Context, c *call) (err error) {
+	req, err := c.getRequest()
+	if err != nil {
+		return err
+	}
+	if limit := c.flags.Duration("timeout"); limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
+	}
+	work, s, err := c.connect(ctx, c.network)
+	if err != nil {
+		return cannot("get", brief(req.Link), err)
+	}
+	defer c.leave(s, &err)
+	var last api.Progress
+	p := c.progressFor(brief(req.Link), true)
+	res, err := s.Get(work, req, func(now api.Progress) {
+		last = now
+		p.update(now)
+	})
+	p.done()
+	if err != nil {
+		return c.getError(ctx, brief(req.Link), because(work, err), last)
+	}
+	if c.json {
+		c.object(getDone{"done", res})
+		return c.out.err
+	}
+	c.sayGot(res)
+	return c.out.err
+}
+
+// sayGot tells a person what has come, from how many, and prints where it is.
+func (c *call) sayGot(res api.GetResult) {
+	what := count(res.Files, "file") + ", " + size(res.Size)
+	var got int64
+	for _, bytes := range res.From {
+		got += bytes
+	}
+	switch {
+	case c.quiet:
+	case got == 0:
+		c.note("%s: all of it was here already", what)
+	default:
+		c.note("%s in %s (%s) from %s", what, duration(res.Seconds), rate(float64(got)/max(res.Seconds, 1e-3)), count(len(res.From), "peer"))
+	}
+	c.printf("%s\n", printable(res.Path))
+}
+
+// brief is a link without its hints, for messages: the CID, and the path inside.
+func brief(link string) string {
+	link, _, _ = strings.Cut(link, "?")
+	return strings.TrimPrefix(strings.TrimPrefix(link, "ipfs://"), "/ipfs/")
+}
+
+// getRequest reads the command line.
+func (c *call) getRequest() (api.GetRequest, error) {
+	req := api.GetRequest{Select: c.flags.StringSlice("select"), Force: c.flags.Bool("force")}
+	if err := c.want(1, 1); err != nil {
+		return req, err
+	}
+	req.Link = c.args[0]
+	if d := c.flags.Duration("timeout"); d < 0 || d == 0 && c.flags.IsSet("timeout") {
+		return req, usagef("get", "--timeout %s is not a time to wait", d)
+	}
+	var err error
+	if req.Dir, err = os.Getwd(); err != nil {
+		return req, fmt.Errorf("cannot tell the working directory: %w", err)
+	}
+	if c.flags.IsSet("output") {
+		if c.flags.String("output") == "-" {
+			return req, usagef("get", "get writes files, not to stdout; a file called - is ./-")
+		}
+		req.Output, err = abs(c.flags.String("output"))
+	}
+	return req, err
+}
+
+// getError says how a fetch ended before its end, and that nothing is lost.
+func (c *call) getError(ctx context.Context, what string, err error, last api.Progress) error {
+	const resume = "What has come is kept; the same command resumes."
+	switch {
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		limit := duration(c.flags.Duration("timeout").Round(time.Millisecond).Seconds())
+		if last.State == "" || last.State == api.StateSearching {
+			return api.Errorf(api.Unavailable, "cannot get %s: nobody who has it was reached within %s", what, limit).
+				WithHint("Check that someone who has it is online (`shoal find`), then run the same command again.")
+		}
+		return api.Errorf(api.Timeout, "cannot get %s: not whole after %s", what, limit).WithHint(resume)
+	case ctx.Err() != nil:
+		return api.Errorf(api.Canceled, "paused; run the same command to resume")
+	}
+	return cannot("get", what, err)
+}

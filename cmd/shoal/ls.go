@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"shoal/node/api"
+)
+
+func lsVerb() verb {
+	return verb{
+		name: "ls", args: "[CID|NAME|PATH]", short: "list the shares, or what is in one",
+		about: `Without an argument: every share and unfinished download. With one: its files, directories and symlinks. It works
+without a daemon too.`,
+		examples: []string{"shoal ls", "shoal ls photos", "shoal ls --json | jq -r .link"},
+		exits:    []int{exitDaemon},
+		do:       runLs,
+	}
+}
+
+func runLs(ctx context.Context, c *call) (err error) {
+	if err := c.want(0, 1); err != nil {
+		return err
+	}
+	s, shares, err := c.openShares(ctx)
+	if err != nil {
+		return cannot("list", "", err)
+	}
+	defer c.leave(s, &err)
+	if len(c.args) == 0 {
+		return c.listShares(shares)
+	}
+	share, err := matchArg(shares, c.args[0])
+	if err != nil {
+		return cannot("list", c.args[0], err)
+	}
+	entries, err := s.Entries(ctx, share.CID)
+	if err != nil {
+		return cannot("list", c.args[0], err)
+	}
+	return c.listEntries(share, entries)
+}
+
+// openShares gives the daemon, else the store, and its shares. A home that does not exist has none, and is not made.
+func (c *call) openShares(ctx context.Context) (*session, []api.Share, error) {
+	if c.noHome() {
+		return &session{stop: func() error { return nil }}, nil, nil
+	}
+	_, s, err := c.connect(ctx, c.offline)
+	if err != nil {
+		return nil, nil, err
+	}
+	shares, err := s.List(ctx)
+	if err != nil {
+		c.leave(s, &err)
+		return nil, nil, err
+	}
+	return s, shares, nil
+}
+
+// matchArg finds the share that an argument names: by CID, link, name or absolute path, else by path from here.
+func matchArg(shares []api.Share, arg string) (api.Share, error) {
+	share, err := api.MatchShare(shares, arg)
+	if api.AsError(err) == nil || api.AsError(err).Code != api.NotFound {
+		return share, err
+	}
+	if full, absErr := abs(arg); absErr == nil {
+		if share, err := api.MatchShare(shares, full); err == nil {
+			return share, nil
+		}
+	}
+	return share, err
+}
+
+func (c *call) listShares(shares []api.Share) error {
+	if c.json {
+		for _, s := range shares {
+			c.object(s)
+		}
+		return c.out.err
+	}
+	if len(shares) == 0 {
+		c.note("no shares yet; `shoal share PATH` adds one")
+		return nil
+	}
+	return c.columns("NAME\tSIZE\tFILES\tSTATE\tHAVE\tCID", func(w io.Writer) {
+		for _, s := range shares {
+			fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\n",
+				printable(s.Name), size(s.Size), s.Files, s.State, haveOf(s.State, s.Have, s.Chunks), s.CID)
+		}
+	})
+}
+
+// haveOf is how much of a share is there. An empty one is there when it is complete.
+func haveOf(state api.State, have, chunks int64) string {
+	if chunks == 0 && state == api.StateComplete {
+		return "100%"
+	}
+	return percent(have, chunks)
+}
+
+func (c *call) listEntries(share api.Share, entries []api.Entry) error {
+	if c.json {
+		for _, e := range entries {
+			c.object(e)
+		}
+		return c.out.err
+	}
+	return c.columns("PATH\tSIZE\tHAVE\tMODE", func(w io.Writer) {
+		for _, e := range entries {
+			path, amount, have := printable(e.Path), size(e.Size), haveOf(share.State, e.Have, e.Chunks)
+			if e.Path == "" {
+				path = printable(share.Name)
+			}
+			switch e.Kind {
+			case api.KindDir:
+				path += "/"
+			case api.KindSymlink:
+				path, amount, have = path+" -> "+printable(e.Target), "-", "-"
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", path, amount, have, e.Mode)
+		}
+	})
+}
+
+// columns prints a table with a head.
+func (c *call) columns(head string, rows func(io.Writer)) error {
+	w := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, head)
+	rows(w)
+	if err := w.Flush(); err != nil {
+		return fmt.Errorf("cannot write the output: %w", err)
+	}
+	return nil
+}

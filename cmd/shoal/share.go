@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+
+	"github.com/urfave/cli/v2"
+
+	"shoal/node/api"
+)
+
+func shareVerb() verb {
+	return verb{
+		name: "share", args: "PATH…", short: "offer files and directories, and print their links",
+		about: `Indexes each PATH where it is, copying nothing, and prints one link a path. Who has the link can fetch it while this node or anyone who
+has fetched it is reachable. Without a running daemon it goes on serving until Ctrl-C.
+
+With --json: {"cid","name","size","files","chunks","link","seconds"}.`,
+		examples: []string{"shoal share holiday.mp4", "shoal share --name photos ~/Pictures/2026", "shoal share --preserve --no-hidden src"},
+		exits:    []int{exitContent, exitDestination, exitDaemon},
+		flags: []cli.Flag{
+			&cli.StringFlag{Name: "name", Usage: "call it `NAME` instead of the path's last part"},
+			&cli.BoolFlag{Name: "no-hidden", Usage: "leave out names inside a directory that start with a dot"},
+			&cli.BoolFlag{Name: "preserve", Usage: "record modes and modification times (this changes the CID)"},
+			&cli.BoolFlag{Name: "exit", Usage: "without a daemon, stop once indexed; a daemon started later serves it"},
+		},
+		ownNode: true,
+		do:      runShare,
+	}
+}
+
+func runShare(ctx context.Context, c *call) (err error) {
+	if err := c.want(1, -1); err != nil {
+		return err
+	}
+	if c.flags.String("name") != "" && len(c.args) > 1 {
+		return usagef("share", "--name goes with one path, not %d", len(c.args))
+	}
+	open := c.network
+	if c.flags.Bool("exit") {
+		open = c.offline
+	}
+	work, s, err := c.connect(ctx, open)
+	if err != nil {
+		return cannot("share", "", err)
+	}
+	defer c.leave(s, &err)
+	var shared int
+	err = c.each(c.args, func(path string) error {
+		err := c.shareOne(work, s, path)
+		if err == nil {
+			shared++
+		}
+		return err
+	})
+	if !s.own || c.flags.Bool("exit") || shared == 0 || ctx.Err() != nil {
+		return err
+	}
+	c.note("serving until Ctrl-C (`shoal daemon` would serve in the background)")
+	<-work.Done()
+	if ctx.Err() != nil {
+		return err // the person has had enough; that is how serving ends
+	}
+	return context.Cause(work)
+}
+
+// shareOne shares one path and prints its link.
+func (c *call) shareOne(ctx context.Context, s api.Service, path string) error {
+	full, err := abs(path)
+	if err != nil {
+		return err
+	}
+	p := c.progressFor(path, false)
+	res, err := s.Share(ctx, api.ShareRequest{
+		Path: full, Name: c.flags.String("name"),
+		NoHidden: c.flags.Bool("no-hidden"), Preserve: c.flags.Bool("preserve"),
+	}, p.update)
+	p.done()
+	if err != nil {
+		return cannot("share", path, because(ctx, err))
+	}
+	if c.json {
+		c.object(res)
+		return c.out.err
+	}
+	if !c.quiet {
+		c.note("%s: %s, %s, indexed in %s", printable(res.Name), count(res.Files, "file"), size(res.Size), duration(res.Seconds))
+	}
+	if res.SkippedCount > 0 {
+		c.note("warning: %s left out of %s", count(res.SkippedCount, "path"), printable(path))
+	}
+	c.printf("%s\n", res.Link)
+	return c.out.err
+}
