@@ -23,6 +23,8 @@ type Download struct {
 	dst *dest
 	sel *selection
 
+	homeDisk bool // the destination is on the same disk as the home
+
 	// place is held by readers of the .part, and taken by Finish while it moves it.
 	place sync.RWMutex
 	// save lets one Checkpoint or Finish run at a time.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -19,6 +20,10 @@ const (
 	memTableBytes = 4 << 20
 	indexFiles    = 64
 	batchBytes    = 256 << 10 // batches of an import or a removal are cut here
+
+	// reserveBytes stay free on the disk of the home. Pebble cannot survive a full one:
+	// it panics when it fails to start a new log. So writes are refused before that.
+	reserveBytes = 16 << 20
 )
 
 // openIndex opens Pebble and reads the id counter.
@@ -59,18 +64,67 @@ func (s *Store) closeIndex() error {
 	if err := s.log.fatal(); err != nil {
 		return s.indexError(err)
 	}
+	if s.room() != nil {
+		return s.db.Close() // without the flush, which starts a new log
+	}
 	return s.ds.Close()
+}
+
+// room refuses what would fill the disk of the home. It costs one system call.
+func (s *Store) room() error {
+	free, err := freeSpace(s.home)
+	if err != nil || free >= reserveBytes {
+		return nil // what cannot be told is not full
+	}
+	return fmt.Errorf("write index %s: %w: free %d bytes and run the same command again", s.home, ErrNoSpace, reserveBytes-free)
 }
 
 // Datastore is a namespace in the same index for the libp2p parts. Its keys start
 // with '/', which no key of the store does, so its queries see only its own. Writes
 // are durable after Sync. Closing it does nothing: Close the Store.
-func (s *Store) Datastore() datastore.Batching { return sharedDatastore{s.ds} }
+func (s *Store) Datastore() datastore.Batching { return sharedDatastore{s.ds, s} }
 
-type sharedDatastore struct{ *pebbleds.Datastore }
+type sharedDatastore struct {
+	*pebbleds.Datastore
+	s *Store
+}
 
 // Close leaves the index open for the Store.
 func (sharedDatastore) Close() error { return nil }
+
+// Put writes unless the disk is full.
+func (d sharedDatastore) Put(ctx context.Context, key datastore.Key, value []byte) error {
+	if err := d.s.writable(); err != nil {
+		return err
+	}
+	return d.Datastore.Put(ctx, key, value)
+}
+
+// Delete deletes unless the disk is full.
+func (d sharedDatastore) Delete(ctx context.Context, key datastore.Key) error {
+	if err := d.s.writable(); err != nil {
+		return err
+	}
+	return d.Datastore.Delete(ctx, key)
+}
+
+// Batch collects writes; its Commit fails if the disk is full.
+func (d sharedDatastore) Batch(ctx context.Context) (datastore.Batch, error) {
+	b, err := d.Datastore.Batch(ctx)
+	return sharedBatch{b, d.s}, err
+}
+
+type sharedBatch struct {
+	datastore.Batch
+	s *Store
+}
+
+func (b sharedBatch) Commit(ctx context.Context) error {
+	if err := b.s.writable(); err != nil {
+		return err
+	}
+	return b.Batch.Commit(ctx)
+}
 
 // pebbleLogger sends Pebble's talk to debug and remembers its first fatal error.
 type pebbleLogger struct {

@@ -178,6 +178,7 @@ func (d *Download) start(ctx context.Context, t Target) error {
 	if d.dst, err = openDest(rec.dir, rec.part, rec.tree, d.s.cfg.OpenFiles); err != nil {
 		return err
 	}
+	d.homeDisk = sameDisk(rec.dir, d.s.home)
 	if err := d.load(rec); err != nil {
 		return err
 	}

@@ -1,6 +1,11 @@
 package store
 
-import "golang.org/x/sys/windows"
+import (
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/windows"
+)
 
 // freeSpace is the bytes the user can still write on dir's volume.
 func freeSpace(dir string) (int64, error) {
@@ -13,4 +18,9 @@ func freeSpace(dir string) (int64, error) {
 		return 0, err
 	}
 	return int64(free), nil
+}
+
+// sameDisk tells whether two directories are on one volume.
+func sameDisk(a, b string) bool {
+	return strings.EqualFold(filepath.VolumeName(a), filepath.VolumeName(b))
 }

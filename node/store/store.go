@@ -120,8 +120,8 @@ func (s *Store) get(key []byte) ([]byte, error) {
 // its log Pebble is beyond use, so the first such error answers all later commits.
 func (s *Store) commit(b *pebble.Batch, sync bool) error {
 	defer b.Close()
-	if err := s.log.fatal(); err != nil {
-		return s.indexError(err)
+	if err := s.writable(); err != nil {
+		return err
 	}
 	opt := pebble.NoSync
 	if sync {
@@ -134,6 +134,14 @@ func (s *Store) commit(b *pebble.Batch, sync bool) error {
 		return s.indexError(err)
 	}
 	return nil
+}
+
+// writable tells whether a write can be risked.
+func (s *Store) writable() error {
+	if err := s.log.fatal(); err != nil {
+		return s.indexError(err)
+	}
+	return s.room()
 }
 
 func (s *Store) indexError(err error) error {

@@ -303,7 +303,7 @@ func TestFetchKinds(t *testing.T) {
 		{"lone empty file", map[string]string{"": ""}},
 		{"lone small file", map[string]string{"": "hello"}},
 		{"lone large file", map[string]string{"": string(content(3, 2<<20+1))}},
-		{"lone file of zeros", map[string]string{"": string(make([]byte, 200<<20))}},
+		{"lone file of zeros", map[string]string{"": string(make([]byte, 70<<20))}},
 		{"empty directory", map[string]string{"/": ""}},
 		{"directory of empties", map[string]string{"a": "", "b/": "", "c/d": ""}},
 	}

@@ -74,6 +74,11 @@ func (d *Download) writeLeaf(i int, data []byte) error {
 	d.mu.RLock()
 	at := d.spotOf(i)
 	d.mu.RUnlock()
+	if d.homeDisk { // leave the index the room to record what was written
+		if err := d.s.room(); err != nil {
+			return err
+		}
+	}
 	var err error
 	if at.single {
 		err = d.writeSingle(at, data)
