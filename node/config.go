@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	ma "github.com/multiformats/go-multiaddr"
@@ -80,17 +81,33 @@ func (c Config) settle() (settings, error) {
 	}
 	for _, a := range s.listen {
 		if _, err := ma.NewMultiaddr(a); err != nil {
-			return s, fmt.Errorf("listen address %q (want e.g. /ip4/0.0.0.0/tcp/4101): %w", a, err)
+			return s, fmt.Errorf("listen address %q (want e.g. /ip4/0.0.0.0/tcp/4474): %w", a, err)
 		}
 	}
-	for _, a := range c.Bootstrap {
-		info, err := peer.AddrInfoFromString(a)
-		if err != nil {
-			return s, fmt.Errorf("bootstrap address %q (want e.g. /ip4/192.0.2.1/tcp/4101/p2p/12D3…): %w", a, err)
-		}
-		s.bootstrap = append(s.bootstrap, *info)
+	if s.bootstrap, err = parsePeers(c.Bootstrap); err != nil {
+		return s, fmt.Errorf("bootstrap address %w", err)
 	}
 	return s, nil
+}
+
+// parsePeers reads multiaddrs that end in /p2p/<id> and gathers them by peer, in the
+// order in which peers first appear. Dialled together, the best transport wins;
+// one by one, each would make a connection of its own.
+func parsePeers(addrs []string) ([]peer.AddrInfo, error) {
+	var out []peer.AddrInfo
+	for _, a := range addrs {
+		info, err := peer.AddrInfoFromString(a)
+		if err != nil {
+			return nil, fmt.Errorf("%q (want e.g. /ip4/192.0.2.1/tcp/4474/p2p/12D3…): %w", a, err)
+		}
+		i := slices.IndexFunc(out, func(p peer.AddrInfo) bool { return p.ID == info.ID })
+		if i < 0 {
+			out = append(out, *info)
+		} else {
+			out[i].Addrs = append(out[i].Addrs, info.Addrs...)
+		}
+	}
+	return out, nil
 }
 
 // DefaultHome is the platform's data directory for shoal: $XDG_DATA_HOME/shoal

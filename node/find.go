@@ -36,10 +36,12 @@ func (n *Node) Find(ctx context.Context, ref string, found func(api.Provider)) e
 	if _, err := n.store.Share(link.Root); err == nil {
 		report(peer.AddrInfo{ID: n.host.ID(), Addrs: n.host.Addrs()}, "self")
 	}
-	for _, a := range link.Providers {
-		if info, err := peer.AddrInfoFromString(a); err == nil {
-			report(*info, "link")
-		}
+	hints, err := parsePeers(link.Providers)
+	if err != nil {
+		return api.Errorf(api.Invalid, "provider in the link: %w", err)
+	}
+	for _, p := range hints {
+		report(p, "link")
 	}
 	search, cancel := context.WithTimeout(ctx, findFor)
 	defer cancel()

@@ -59,13 +59,9 @@ func target(req api.GetRequest) (store.Target, []peer.AddrInfo, error) {
 	if !filepath.IsAbs(t.Dir) {
 		return t, nil, api.Errorf(api.Invalid, "destination %q is not an absolute path", t.Dir)
 	}
-	var hints []peer.AddrInfo
-	for _, a := range link.Providers {
-		info, err := peer.AddrInfoFromString(a)
-		if err != nil {
-			return t, nil, api.Errorf(api.Invalid, "provider %q in the link: %w", a, err)
-		}
-		hints = append(hints, *info)
+	hints, err := parsePeers(link.Providers)
+	if err != nil {
+		return t, nil, api.Errorf(api.Invalid, "provider in the link: %w", err)
 	}
 	return t, hints, nil
 }

@@ -18,7 +18,7 @@ import (
 // package testnet run real daemons.
 
 // startNode runs a node in home until the test ends or stop is called.
-func startNode(t *testing.T, home string, bootstrap ...*Node) (n *Node, stop func()) {
+func startNode(t testing.TB, home string, bootstrap ...*Node) (n *Node, stop func()) {
 	t.Helper()
 	cfg := Config{Home: home, Network: "local", APISocket: true}
 	for _, b := range bootstrap {
@@ -55,7 +55,7 @@ func startNode(t *testing.T, home string, bootstrap ...*Node) (n *Node, stop fun
 }
 
 // randomFile makes a file and returns its path and bytes.
-func randomFile(t *testing.T, dir, name string, size int) (string, []byte) {
+func randomFile(t testing.TB, dir, name string, size int) (string, []byte) {
 	t.Helper()
 	data := make([]byte, size)
 	rand.NewChaCha8([32]byte{byte(size), byte(size >> 8), 1}).Read(data)
@@ -69,7 +69,7 @@ func randomFile(t *testing.T, dir, name string, size int) (string, []byte) {
 	return path, data
 }
 
-func mustShare(t *testing.T, n *Node, path string) api.ShareResult {
+func mustShare(t testing.TB, n *Node, path string) api.ShareResult {
 	t.Helper()
 	r, err := n.Share(t.Context(), api.ShareRequest{Path: path}, nil)
 	if err != nil {
