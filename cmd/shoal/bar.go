@@ -23,7 +23,7 @@ type bar struct {
 }
 
 func newBar(c *console, what string) *bar {
-	b := &bar{console: c, what: what}
+	b := &bar{console: c, what: what, latest: api.Progress{State: "starting"}}
 	b.all = mpb.New(mpb.WithOutput(c.base), mpb.WithWidth(24), mpb.WithRefreshRate(150*time.Millisecond), mpb.WithAutoRefresh())
 	b.one = b.all.New(0, mpb.BarStyle().Lbound("[").Filler("=").Tip(">").Padding(" ").Rbound("]"),
 		mpb.BarRemoveOnComplete(),

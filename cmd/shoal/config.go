@@ -71,7 +71,7 @@ func runConfig(_ context.Context, c *call) error {
 		return usagef("config", "config set %s needs one value", s.key)
 	}
 	for _, v := range values {
-		if err := s.check(v); err != nil {
+		if err := s.valid(v); err != nil {
 			return api.Errorf(api.Invalid, "cannot set %s: %w", s.key, err)
 		}
 	}

@@ -49,7 +49,7 @@ func duration(seconds float64) string {
 		return "0s"
 	case seconds < 0.9995:
 		return fmt.Sprintf("%dms", max(1, int(seconds*1000+0.5)))
-	case seconds < 9.95:
+	case seconds < 9.95 && seconds != float64(int(seconds)):
 		return strconv.FormatFloat(seconds, 'f', 1, 64) + "s"
 	case seconds > 365*24*3600*100:
 		return "centuries"

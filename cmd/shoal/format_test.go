@@ -35,7 +35,7 @@ func TestRate(t *testing.T) {
 
 func TestDuration(t *testing.T) {
 	for in, want := range map[float64]string{
-		0: "0s", -1: "0s", 1e-9: "1ms", 0.026: "26ms", 0.9994: "999ms", 0.9996: "1.0s", 1.26: "1.3s", 9.94: "9.9s", 9.96: "10s", 59.4: "59s", 59.6: "1m00s", 185: "3m05s", 3599.7: "1h00m",
+		0: "0s", -1: "0s", 1e-9: "1ms", 0.026: "26ms", 0.9994: "999ms", 0.9996: "1.0s", 1: "1s", 1.26: "1.3s", 9.94: "9.9s", 9.96: "10s", 59.4: "59s", 59.6: "1m00s", 185: "3m05s", 3599.7: "1h00m",
 		7620: "2h07m", 4*86400 + 6*3600: "4d06h", math.Inf(1): "centuries",
 	} {
 		if got := duration(in); got != want {

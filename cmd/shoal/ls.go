@@ -85,12 +85,18 @@ func (c *call) listShares(shares []api.Share) error {
 		c.note("no shares yet; `shoal share PATH` adds one")
 		return nil
 	}
-	return c.columns("NAME\tSIZE\tFILES\tSTATE\tHAVE\tCID", func(w io.Writer) {
+	err := c.columns("NAME\tSIZE\tFILES\tSTATE\tHAVE\tCID", func(w io.Writer) {
 		for _, s := range shares {
 			fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\n",
 				printable(s.Name), size(s.Size), s.Files, s.State, haveOf(s.State, s.Have, s.Chunks), s.CID)
 		}
 	})
+	for _, s := range shares {
+		if s.State == api.StateChanged {
+			c.note("%s is changed and not served as it was: %s", printable(s.Name), printable(s.Reason))
+		}
+	}
+	return err
 }
 
 // haveOf is how much of a share is there. An empty one is there when it is complete.

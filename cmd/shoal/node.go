@@ -5,11 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"time"
-
-	"github.com/libp2p/go-libp2p/core/peer"
-	ma "github.com/multiformats/go-multiaddr"
 
 	"shoal/node"
 	"shoal/node/api"
@@ -18,31 +14,9 @@ import (
 // defaultNetwork is joined unless a setting says otherwise.
 const defaultNetwork = "lan"
 
-// networks are the names that --network takes.
-func networks() []string { return []string{"lan", "local"} }
-
-func checkNetwork(v string) error {
-	for _, n := range networks() {
-		if v == n {
-			return nil
-		}
-	}
-	return fmt.Errorf("%q is no network; there are %s", v, strings.Join(networks(), ", "))
-}
-
-func checkListen(v string) error {
-	if _, err := ma.NewMultiaddr(v); err != nil {
-		return fmt.Errorf("%q is not a multiaddr like /ip4/0.0.0.0/tcp/4474: %w", v, err)
-	}
-	return nil
-}
-
-func checkBootstrap(v string) error {
-	if _, err := peer.AddrInfoFromString(v); err != nil {
-		return fmt.Errorf("%q is not a multiaddr like /ip4/192.0.2.1/tcp/4474/p2p/12D3KooW…: %w", v, err)
-	}
-	return nil
-}
+func checkNetwork(v string) error   { return node.Config{Network: v}.Check() }
+func checkListen(v string) error    { return node.Config{Listen: []string{v}}.Check() }
+func checkBootstrap(v string) error { return node.Config{Bootstrap: []string{v}}.Check() }
 
 // nodeConfig sets up a node from the settings.
 func (c *call) nodeConfig() node.Config {

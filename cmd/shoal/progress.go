@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strings"
 	"sync"
@@ -48,7 +49,11 @@ func (c *call) progressFor(what string, objects bool) progress {
 // drawable says whether bars can be redrawn on w.
 func drawable(w io.Writer) bool {
 	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
+	if !ok || !term.IsTerminal(int(f.Fd())) || os.Getenv("TERM") == "dumb" {
+		return false
+	}
+	width, height, err := term.GetSize(int(f.Fd()))
+	return err == nil && width > 0 && height > 0
 }
 
 // progressEvent is a line of --json output.
@@ -150,7 +155,7 @@ func figures(p api.Progress) []string {
 		parts = append(parts, count(p.Peers, "peer"))
 	}
 	if p.ETA > 0 {
-		parts = append(parts, duration(p.ETA)+" left")
+		parts = append(parts, duration(max(1, math.Round(p.ETA)))+" left")
 	}
 	return parts
 }

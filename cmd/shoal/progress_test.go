@@ -28,16 +28,16 @@ func TestPlainProgress(t *testing.T) {
 	}{
 		{"nothing for what is quick", []report{fetch(10, 1), fetch(900, 99)}, nil},
 		{"one a second", []report{fetch(1000, 1), fetch(1500, 2), fetch(2100, 3)}, []string{
-			"fetching f, 1.00 MiB of 100 MiB (1%), 1.00 MiB/s, 2 peers, 9.0s left",
-			"fetching f, 3.00 MiB of 100 MiB (3%), 1.00 MiB/s, 2 peers, 9.0s left",
+			"fetching f, 1.00 MiB of 100 MiB (1%), 1.00 MiB/s, 2 peers, 9s left",
+			"fetching f, 3.00 MiB of 100 MiB (3%), 1.00 MiB/s, 2 peers, 9s left",
 		}},
 		{"none while it stands still", []report{fetch(1000, 1), fetch(5000, 1), fetch(9000, 1)}, []string{
-			"fetching f, 1.00 MiB of 100 MiB (1%), 1.00 MiB/s, 2 peers, 9.0s left",
+			"fetching f, 1.00 MiB of 100 MiB (1%), 1.00 MiB/s, 2 peers, 9s left",
 		}},
 		{"nothing about a short search", []report{wait(200), wait(1900)}, nil},
 		{"a reason to wait, then the change", []report{wait(200), wait(2000), wait(2500), fetch(2600, 1)}, []string{
 			"searching, nobody yet",
-			"fetching f, 1.00 MiB of 100 MiB (1%), 1.00 MiB/s, 2 peers, 9.0s left",
+			"fetching f, 1.00 MiB of 100 MiB (1%), 1.00 MiB/s, 2 peers, 9s left",
 		}},
 		{"warnings always", []report{{1, api.Progress{Warning: &api.Issue{Path: "a\x1b", Reason: "a device"}}}}, []string{
 			`warning: left out a\x1b: a device`,

@@ -34,7 +34,7 @@ func table() []setting {
 	return []setting{
 		{
 			key: "network", env: "SHOAL_NETWORK", flag: "network", initial: []string{defaultNetwork},
-			teach:   "Whom to meet: " + strings.Join(networks(), ", ") + ".",
+			teach:   "Whom to meet: lan is the machines around, local is this machine alone.",
 			example: `"` + defaultNetwork + `"`, check: checkNetwork,
 		},
 		{
@@ -53,6 +53,14 @@ func table() []setting {
 			example: `"info"`, check: checkLevel,
 		},
 	}
+}
+
+// valid checks one value.
+func (s setting) valid(value string) error {
+	if value == "" {
+		return fmt.Errorf("%s is empty", s.key)
+	}
+	return s.check(value)
 }
 
 // resolved is a setting with its value and where that comes from.
@@ -93,8 +101,8 @@ func settle(file map[string][]string, getenv func(string) (string, bool), flags 
 			r.values, r.source = v, "--"+s.flag
 		}
 		for _, v := range r.values {
-			if err := s.check(v); err != nil {
-				return nil, api.Errorf(api.Invalid, "%s from %s: %w", s.key, r.source, err)
+			if err := s.valid(v); err != nil {
+				return nil, api.Errorf(api.Invalid, "%s: %w", r.source, err)
 			}
 		}
 		out[s.key] = r
@@ -181,8 +189,8 @@ func configValue(key string, v any) ([]string, error) {
 		return nil, fmt.Errorf("%s is a string: write it in quotes", key)
 	}
 	for _, e := range values {
-		if err := s.check(e); err != nil {
-			return nil, fmt.Errorf("%s: %w", key, err)
+		if err := s.valid(e); err != nil {
+			return nil, err
 		}
 	}
 	return values, nil

@@ -34,9 +34,9 @@ func TestSettle(t *testing.T) {
 func TestSettleRejects(t *testing.T) {
 	none := func(string) ([]string, bool) { return nil, false }
 	for _, row := range []struct{ variable, value, want string }{
-		{"SHOAL_NETWORK", "mars", `network from SHOAL_NETWORK: "mars" is no network`},
-		{"SHOAL_LISTEN", "localhost:80", "listen from SHOAL_LISTEN"},
-		{"SHOAL_BOOTSTRAP", "/ip4/1.2.3.4/tcp/1", "bootstrap from SHOAL_BOOTSTRAP"}, // no /p2p/
+		{"SHOAL_NETWORK", "mars", `SHOAL_NETWORK: network "mars"`},
+		{"SHOAL_LISTEN", "localhost:80", "SHOAL_LISTEN: listen address"},
+		{"SHOAL_BOOTSTRAP", "/ip4/1.2.3.4/tcp/1", "SHOAL_BOOTSTRAP: bootstrap address"}, // no /p2p/
 		{"SHOAL_LOG_LEVEL", "loud", "no log level"},
 	} {
 		_, err := settle(nil, func(k string) (string, bool) { return row.value, k == row.variable }, none)
@@ -58,7 +58,8 @@ func TestParseConfig(t *testing.T) {
 		{"wrong type", "log_level = 5", "1: log_level is a string"},
 		{"list for one value", "network = [\"local\"]", "1: network takes one value"},
 		{"list of numbers", "listen = [1]", "1: listen is a list of strings"},
-		{"bad value", "#\nlisten = [\"x\"]", "2: listen:"},
+		{"bad value", "#\nlisten = [\"x\"]", "2: listen address"},
+		{"empty value", "network = \"\"", "1: network is empty"},
 		{"twice", "network = \"lan\"\nnetwork = \"lan\"", "2: "},
 	} {
 		t.Run(row.name, func(t *testing.T) {
