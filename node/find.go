@@ -13,7 +13,7 @@ import (
 // A look for providers ends this long after it began, or, once somebody is found,
 // after a while in which nobody else was.
 const (
-	findFor   = 10 * time.Second
+	findFor   = 5 * time.Second
 	findQuiet = 2 * time.Second
 )
 
@@ -33,7 +33,7 @@ func (n *Node) Find(ctx context.Context, ref string, found func(api.Provider)) e
 			found(api.Provider{ID: p.ID.String(), Addrs: withPeer(p.Addrs, p.ID), Source: source})
 		}
 	}
-	if _, err := n.store.Share(link.Root); err == nil {
+	if s, err := n.store.Share(link.Root); err == nil && s.Have > 0 {
 		report(peer.AddrInfo{ID: n.host.ID(), Addrs: n.host.Addrs()}, "self")
 	}
 	hints, err := parsePeers(link.Providers)

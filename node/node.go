@@ -104,6 +104,7 @@ func (n *Node) Run(ctx context.Context) error {
 	if !n.set.offline {
 		group.Go(func() error { return n.dht.Run(ctx) })
 		group.Go(func() error { return n.swap.Run(ctx) })
+		group.Go(func() error { return n.provideShares(ctx) })
 	}
 	n.mu.Lock()
 	n.running = ctx

@@ -73,6 +73,25 @@ func (n *Node) provide(ctx context.Context, root cid.Cid) error {
 	return nil
 }
 
+// provideShares announces what earlier runs shared: the DHT remembers roots for each
+// network, and this may be another network than last time.
+func (n *Node) provideShares(ctx context.Context) error {
+	shares, err := n.store.Shares()
+	if err != nil {
+		return fmt.Errorf("list shares: %w", err)
+	}
+	var roots []cid.Cid
+	for _, s := range shares {
+		if s.Have > 0 {
+			roots = append(roots, s.Root)
+		}
+	}
+	if err := n.dht.Provide(ctx, roots...); err != nil && ctx.Err() == nil {
+		return fmt.Errorf("announce shares: %w", err)
+	}
+	return nil
+}
+
 // link is what a person passes on: the CID, the name, and where this node is now.
 func (n *Node) link(s store.Share) string {
 	l := chunker.Link{Root: s.Root, Filename: s.Name}
