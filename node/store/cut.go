@@ -1,9 +1,6 @@
 package store
 
-import (
-	"errors"
-	"sort"
-)
+import "errors"
 
 // cut says how a file's content is cut into leaves: all of one size but the
 // last (what nearly every importer makes), or each of its own size.
@@ -52,17 +49,6 @@ func (c *cut) at(k int) (offset int64, size int) {
 		offset = c.ends[k-1]
 	}
 	return offset, int(c.ends[k] - offset)
-}
-
-// before counts the leaves that end at or before offset.
-func (c *cut) before(offset int64) int {
-	if c.chunk > 0 {
-		if offset >= c.size {
-			return c.leaves
-		}
-		return int(offset / c.chunk)
-	}
-	return sort.Search(c.leaves, func(k int) bool { return c.ends[k] > offset })
 }
 
 func (c *cut) encode(e *encoder) {

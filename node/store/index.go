@@ -10,6 +10,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
 	"github.com/ipfs/go-datastore"
+	"github.com/ipfs/go-datastore/query"
 	pebbleds "github.com/ipfs/go-ds-pebble"
 )
 
@@ -17,7 +18,7 @@ import (
 // memory serves well; the daemon as a whole must fit in 150 MiB.
 const (
 	cacheBytes    = 8 << 20
-	memTableBytes = 4 << 20
+	memTableBytes = 2 << 20 // Pebble preallocates a log of this size and 10 %, and keeps two
 	indexFiles    = 64
 	batchBytes    = 256 << 10 // batches of an import or a removal are cut here
 
@@ -61,6 +62,7 @@ func (s *Store) openIndex() error {
 // closeIndex waits for queries of the datastore, flushes and closes Pebble. After
 // a fatal error Pebble would wait for ever for the commit that failed.
 func (s *Store) closeIndex() error {
+	s.gate.close()
 	if err := s.log.fatal(); err != nil {
 		return s.indexError(err)
 	}
@@ -92,37 +94,97 @@ type sharedDatastore struct {
 // Close leaves the index open for the Store.
 func (sharedDatastore) Close() error { return nil }
 
-// Put writes unless the disk is full.
-func (d sharedDatastore) Put(ctx context.Context, key datastore.Key, value []byte) error {
-	if err := d.s.writable(); err != nil {
+// Get reads a value; datastore.ErrNotFound.
+func (d sharedDatastore) Get(ctx context.Context, key datastore.Key) ([]byte, error) {
+	if err := d.s.gate.enter(); err != nil {
+		return nil, err
+	}
+	defer d.s.gate.leave()
+	return d.Datastore.Get(ctx, key)
+}
+
+// Has tells whether there is a value.
+func (d sharedDatastore) Has(ctx context.Context, key datastore.Key) (bool, error) {
+	if err := d.s.gate.enter(); err != nil {
+		return false, err
+	}
+	defer d.s.gate.leave()
+	return d.Datastore.Has(ctx, key)
+}
+
+// GetSize is the size of a value in bytes.
+func (d sharedDatastore) GetSize(ctx context.Context, key datastore.Key) (int, error) {
+	if err := d.s.gate.enter(); err != nil {
+		return -1, err
+	}
+	defer d.s.gate.leave()
+	return d.Datastore.GetSize(ctx, key)
+}
+
+// Query goes through keys. Closing the Store ends it.
+func (d sharedDatastore) Query(ctx context.Context, q query.Query) (query.Results, error) {
+	if err := d.s.gate.enter(); err != nil {
+		return nil, err
+	}
+	defer d.s.gate.leave()
+	return d.Datastore.Query(ctx, q)
+}
+
+// Sync makes the writes so far durable.
+func (d sharedDatastore) Sync(ctx context.Context, prefix datastore.Key) error {
+	if err := d.enter(); err != nil {
 		return err
 	}
+	defer d.s.gate.leave()
+	return d.Datastore.Sync(ctx, prefix)
+}
+
+// enter is for writers: the disk must have room.
+func (d sharedDatastore) enter() error {
+	if err := d.s.gate.enter(); err != nil {
+		return err
+	}
+	err := d.s.writable()
+	if err != nil {
+		d.s.gate.leave()
+	}
+	return err
+}
+
+// Put writes unless the disk is full.
+func (d sharedDatastore) Put(ctx context.Context, key datastore.Key, value []byte) error {
+	if err := d.enter(); err != nil {
+		return err
+	}
+	defer d.s.gate.leave()
 	return d.Datastore.Put(ctx, key, value)
 }
 
 // Delete deletes unless the disk is full.
 func (d sharedDatastore) Delete(ctx context.Context, key datastore.Key) error {
-	if err := d.s.writable(); err != nil {
+	if err := d.enter(); err != nil {
 		return err
 	}
+	defer d.s.gate.leave()
 	return d.Datastore.Delete(ctx, key)
 }
 
 // Batch collects writes; its Commit fails if the disk is full.
 func (d sharedDatastore) Batch(ctx context.Context) (datastore.Batch, error) {
 	b, err := d.Datastore.Batch(ctx)
-	return sharedBatch{b, d.s}, err
+	return sharedBatch{b, d}, err
 }
 
 type sharedBatch struct {
 	datastore.Batch
-	s *Store
+	d sharedDatastore
 }
 
 func (b sharedBatch) Commit(ctx context.Context) error {
-	if err := b.s.writable(); err != nil {
+	if err := b.d.enter(); err != nil {
 		return err
 	}
+	defer b.d.s.gate.leave()
 	return b.Batch.Commit(ctx)
 }
 

@@ -89,16 +89,87 @@ func (d *Download) copyLocal(ctx context.Context, next int, progress func(bytes 
 			return next, err
 		}
 		digest, _ := digestOf(leaf.CID)
-		if data := src.read(digest, buf); data != nil {
-			if err := d.Write(next, data); err != nil {
-				return next, err
-			}
-			if progress != nil {
-				progress(d.HaveBytes())
-			}
+		copied, err := d.copyLeaf(next, digest, src, buf)
+		if err != nil {
+			return next, err
+		}
+		if copied && progress != nil {
+			progress(d.HaveBytes())
 		}
 		next++
 	}
+}
+
+// cloneBytes is from where on a chunk is cloned inside the kernel, sharing its blocks
+// where the file system can, instead of being read and written.
+const cloneBytes = 64 << 10
+
+// copyLeaf copies leaf i from another share, checked against its digest; false: none
+// has it.
+func (d *Download) copyLeaf(i int, digest []byte, src *localSource, buf []byte) (bool, error) {
+	places, err := src.s.places(blockLeaf, digest)
+	if err != nil {
+		return false, nil
+	}
+	for _, p := range places {
+		r := src.root(p.id)
+		if r == nil {
+			continue
+		}
+		if _, _, size, err := r.locate(p.index); err == nil && size >= cloneBytes {
+			done, err := d.cloneLeaf(i, digest, r, p.index, buf)
+			if done || err != nil {
+				return done, err
+			}
+		}
+		n, err := r.ReadLeaf(p.index, buf)
+		if err != nil {
+			continue
+		}
+		if sum := sha256.Sum256(buf[:n]); string(sum[:]) == string(digest) {
+			return true, d.Write(i, buf[:n])
+		}
+	}
+	return false, nil
+}
+
+// cloneLeaf clones leaf from of r to leaf i, and then reads it back to check it. false:
+// it cannot be done this way. What does not match stays unmarked and is overwritten.
+func (d *Download) cloneLeaf(i int, digest []byte, r *Root, from int, buf []byte) (bool, error) {
+	f, offset, size, err := r.span(from)
+	if err != nil || size > len(buf) {
+		return false, nil
+	}
+	d.mu.RLock()
+	at := d.spotOf(i)
+	d.mu.RUnlock()
+	if at.size < 0 {
+		return false, nil
+	}
+	if d.homeDisk {
+		if err := d.s.room(); err != nil {
+			return false, err
+		}
+	}
+	h, err := d.acquireFile(at, true)
+	if err != nil {
+		return false, fsError("write", d.dst.path(at.rel), err)
+	}
+	defer d.dst.files.release(h)
+	if done, err := cloneRange(h.v, at.offset, f, offset, size); !done || err != nil {
+		return false, fsError("write", d.dst.path(at.rel), err)
+	}
+	if _, err := h.v.ReadAt(buf[:size], at.offset); err != nil {
+		return false, fsError("read", d.dst.path(at.rel), err)
+	}
+	if sum := sha256.Sum256(buf[:size]); string(sum[:]) != string(digest) {
+		return false, nil
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.setHave(i, size)
+	d.dirty[at.entry] = struct{}{}
+	return true, nil
 }
 
 // localSource reads leaves from the shares other than one, keeping a few open.
@@ -115,28 +186,6 @@ const maxLocalRoots = 8
 func (l *localSource) empty() bool {
 	errAny := errors.New("one")
 	return l.s.each([]byte{tagShare}, func(_, _ []byte) error { return errAny }) == nil
-}
-
-// read is the leaf with digest, checked; nil: no share has it.
-func (l *localSource) read(digest []byte, buf []byte) []byte {
-	places, err := l.s.places(blockLeaf, digest)
-	if err != nil {
-		return nil
-	}
-	for _, p := range places {
-		r := l.root(p.id)
-		if r == nil {
-			continue
-		}
-		n, err := r.ReadLeaf(p.index, buf)
-		if err != nil {
-			continue
-		}
-		if sum := sha256.Sum256(buf[:n]); string(sum[:]) == string(digest) {
-			return buf[:n]
-		}
-	}
-	return nil
 }
 
 // root opens the share with id; nil: it is none, or a download.

@@ -154,17 +154,10 @@ func (r *Root) ReadLeaf(i int, buf []byte) (int, error) {
 			return 0, err
 		}
 	}
-	if i < 0 || i >= r.rec.leaves {
-		return 0, fmt.Errorf("leaf %d of %d of %s: %w", i, r.rec.leaves, r.root, ErrNotHave)
-	}
-	row, err := r.find(i)
+	row, offset, size, err := r.locate(i)
 	if err != nil {
-		return 0, fmt.Errorf("leaf %d of %s: %w", i, r.root, err)
+		return 0, err
 	}
-	if r.bits != nil && !r.bits.get(i) {
-		return 0, r.notServed(i, row)
-	}
-	offset, size := row.cut.at(i - row.leaf)
 	if size > len(buf) {
 		return 0, io.ErrShortBuffer
 	}
@@ -179,6 +172,34 @@ func (r *Root) ReadLeaf(i int, buf []byte) (int, error) {
 		return 0, r.changed(row, "cannot be read: "+err.Error())
 	}
 	return size, nil
+}
+
+// locate finds the place of a served leaf of a share.
+func (r *Root) locate(i int) (row *row, offset int64, size int, err error) {
+	if i < 0 || i >= r.rec.leaves {
+		return nil, 0, 0, fmt.Errorf("leaf %d of %d of %s: %w", i, r.rec.leaves, r.root, ErrNotHave)
+	}
+	if row, err = r.find(i); err != nil {
+		return nil, 0, 0, fmt.Errorf("leaf %d of %s: %w", i, r.root, err)
+	}
+	if r.bits != nil && !r.bits.get(i) {
+		return nil, 0, 0, r.notServed(i, row)
+	}
+	offset, size = row.cut.at(i - row.leaf)
+	return row, offset, size, nil
+}
+
+// span opens the file that leaf i of a share is in, checked, and says where. The file
+// is good until the next call on r.
+func (r *Root) span(i int) (f *os.File, offset int64, size int, err error) {
+	if err := r.refresh(); err != nil {
+		return nil, 0, 0, err
+	}
+	row, offset, size, err := r.locate(i)
+	if err == nil {
+		err = r.open(row)
+	}
+	return r.f, offset, size, err
 }
 
 // notServed tells why a leaf that is not in Have is not.
@@ -213,10 +234,11 @@ func (r *Root) find(i int) (*row, error) {
 // fill reads the rows from the one of leaf i on.
 func (r *Root) fill(i int) error {
 	r.window = r.window[:0]
-	it, err := r.s.db.NewIter(under(keyID(tagFile, r.rec.id)))
+	it, err := r.s.iter(keyID(tagFile, r.rec.id))
 	if err != nil {
 		return err
 	}
+	defer r.s.gate.leave()
 	ok := it.SeekLT(keyFile(tagFile, r.rec.id, i+1, 0))
 	for ; ok && len(r.window) < rowWindow; ok = it.Next() {
 		v, err := it.ValueAndErr()
@@ -331,10 +353,11 @@ const maxPlaces = 16
 
 func (s *Store) places(kind byte, digest []byte) ([]place, error) {
 	var list []place
-	it, err := s.db.NewIter(under(append([]byte{tagBlock, kind}, digest...)))
+	it, err := s.iter(append([]byte{tagBlock, kind}, digest...))
 	if err != nil {
 		return nil, err
 	}
+	defer s.gate.leave()
 	for ok := it.First(); ok && len(list) < maxPlaces; ok = it.Next() {
 		id, index := splitBlock(it.Key())
 		list = append(list, place{id, index})

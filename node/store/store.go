@@ -22,6 +22,7 @@ type Store struct {
 	db   *pebble.DB
 	ds   *pebbleds.Datastore
 	log  *pebbleLogger
+	gate gate // around every use of db and ds
 
 	nextID atomic.Uint64
 	gen    atomic.Uint64 // bumped when a reference starts or stops to fit; open Roots reload
@@ -108,6 +109,10 @@ func (s *Store) newID(b *pebble.Batch) shareID {
 
 // get copies a value out of the index; pebble.ErrNotFound where there is none.
 func (s *Store) get(key []byte) ([]byte, error) {
+	if err := s.gate.enter(); err != nil {
+		return nil, err
+	}
+	defer s.gate.leave()
 	v, closer, err := s.db.Get(key)
 	if err != nil {
 		return nil, err
@@ -120,6 +125,10 @@ func (s *Store) get(key []byte) ([]byte, error) {
 // its log Pebble is beyond use, so the first such error answers all later commits.
 func (s *Store) commit(b *pebble.Batch, sync bool) error {
 	defer b.Close()
+	if err := s.gate.enter(); err != nil {
+		return err
+	}
+	defer s.gate.leave()
 	if err := s.writable(); err != nil {
 		return err
 	}
@@ -148,13 +157,26 @@ func (s *Store) indexError(err error) error {
 	return fsError("write index", filepath.Join(s.home, indexName), err)
 }
 
+// iter goes through the keys under prefix. The caller closes it and then leaves the gate.
+func (s *Store) iter(prefix []byte) (*pebble.Iterator, error) {
+	if err := s.gate.enter(); err != nil {
+		return nil, err
+	}
+	it, err := s.db.NewIter(under(prefix))
+	if err != nil {
+		s.gate.leave()
+	}
+	return it, err
+}
+
 // each calls fn for every key under prefix, in order, until it fails. Key and value
 // hold until fn returns.
 func (s *Store) each(prefix []byte, fn func(key, value []byte) error) error {
-	it, err := s.db.NewIter(under(prefix))
+	it, err := s.iter(prefix)
 	if err != nil {
 		return err
 	}
+	defer s.gate.leave()
 	for ok := it.First(); ok; ok = it.Next() {
 		v, err := it.ValueAndErr()
 		if err == nil {

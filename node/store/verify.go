@@ -32,7 +32,7 @@ func (s *Store) Verify(ctx context.Context, root cid.Cid, full bool, progress fu
 	if err != nil {
 		return VerifyReport{}, fmt.Errorf("verify %s: %w", root, err)
 	}
-	v := &verifier{s: s, rec: rec, full: full, progress: progress, old: bits, bits: append(bitmap(nil), bits...)}
+	v := &verifier{s: s, rec: rec, full: full, progress: progress, old: bits, bits: append(bitmap(nil), bits...), workers: make(chan struct{}, runtime.GOMAXPROCS(0))}
 	if bits == nil {
 		v.bits = allOf(rec.leaves)
 	}
@@ -53,6 +53,7 @@ type verifier struct {
 	full     bool
 	progress func(int64)
 	old      bitmap // before; nil: all
+	workers  chan struct{}
 
 	mu     sync.Mutex // guards all below, and calls of progress
 	bits   bitmap
@@ -123,13 +124,37 @@ func (v *verifier) whole(r *row) bool {
 	return true
 }
 
-// hash tells which leaves of the file match.
+// hashRun is how many leaves of a large file one worker takes at a time; a multiple of
+// 8, so that workers write to bytes of their own.
+const hashRun = 32
+
+// hash tells which leaves of the file match. Large files are hashed by several workers.
 func (v *verifier) hash(ctx context.Context, f *os.File, r *row) (bitmap, error) {
 	good := newBitmap(r.cut.leaves)
+	if r.cut.leaves <= hashRun {
+		return good, v.hashLeaves(ctx, f, r, good, 0, r.cut.leaves)
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	for first := 0; first < r.cut.leaves; first += hashRun {
+		select {
+		case v.workers <- struct{}{}:
+		case <-ctx.Done():
+			return nil, errors.Join(ctx.Err(), g.Wait())
+		}
+		g.Go(func() error {
+			defer func() { <-v.workers }()
+			return v.hashLeaves(ctx, f, r, good, first, min(first+hashRun, r.cut.leaves))
+		})
+	}
+	return good, g.Wait()
+}
+
+// hashLeaves hashes the leaves [first, end) of the file.
+func (v *verifier) hashLeaves(ctx context.Context, f *os.File, r *row, good bitmap, first, end int) error {
 	var buf []byte
-	for k := range r.cut.leaves {
+	for k := first; k < end; k++ {
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return err
 		}
 		offset, size := r.cut.at(k)
 		if cap(buf) < size {
@@ -153,7 +178,7 @@ func (v *verifier) hash(ctx context.Context, f *os.File, r *row) (bitmap, error)
 		}
 		v.mu.Unlock()
 	}
-	return good, nil
+	return nil
 }
 
 // missing reports a file that cannot be read.
