@@ -107,7 +107,7 @@ func (v *server) open(sv *serve) (Root, error) {
 	if err != nil {
 		return nil, err
 	}
-	sv.r = r
+	sv.r, sv.served = r, true
 	return r, nil
 }
 

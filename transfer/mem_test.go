@@ -40,6 +40,10 @@ type content struct {
 	data    [][]byte // by leaf, nil: not here
 	changed map[int]bool
 	reads   map[int]int // by leaf, how often it was served
+	once    bool        // serve each leaf once only
+	onRead  func(i int) // before a leaf is read
+	noNode  func(i int) bool
+	onClose func() // a root is closed
 }
 
 func sumCID(codec uint64, b []byte) cid.Cid {
@@ -135,7 +139,7 @@ func (c *content) missing() int {
 	return n
 }
 
-// without forgets leaves, to make a partial peer: keep tells which stay.
+// only is a partial peer's copy: keep tells which leaves it has.
 func (c *content) only(keep func(i int) bool) *content {
 	out := &content{root: c.root, name: c.name, nodes: c.nodes, leaves: c.leaves, changed: map[int]bool{}, reads: map[int]int{}}
 	for i, d := range c.data {
@@ -194,7 +198,12 @@ func (s *memSource) Block(c cid.Cid, buf []byte) ([]byte, error) {
 type memRoot struct{ c *content }
 
 func (r *memRoot) Name() string { return r.c.name }
-func (r *memRoot) Close() error { return nil }
+func (r *memRoot) Close() error {
+	if r.c.onClose != nil {
+		r.c.onClose()
+	}
+	return nil
+}
 
 func (r *memRoot) Leaves() int {
 	r.c.mu.Lock()
@@ -229,17 +238,22 @@ func (r *memRoot) Have() []byte {
 func (r *memRoot) Node(i int) ([]byte, error) {
 	r.c.mu.Lock()
 	defer r.c.mu.Unlock()
-	if i >= len(r.c.nodes) {
+	if i >= len(r.c.nodes) || r.c.noNode != nil && r.c.noNode(i) {
 		return nil, io.EOF
 	}
 	return r.c.nodes[i], nil
 }
 
 func (r *memRoot) ReadLeaf(i int, buf []byte) (int, error) {
+	if r.c.onRead != nil {
+		r.c.onRead(i)
+	}
 	r.c.mu.Lock()
 	defer r.c.mu.Unlock()
 	switch {
 	case i >= len(r.c.data) || r.c.data[i] == nil:
+		return 0, ErrNotHave
+	case r.c.once && r.c.reads[i] > 0:
 		return 0, ErrNotHave
 	case r.c.changed[i]:
 		return 0, fmt.Errorf("leaf %d: %w", i, ErrChanged)

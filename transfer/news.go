@@ -125,7 +125,7 @@ func (s *session) message(now time.Time, p *source, n note) error {
 	case wire.Node:
 		return s.node(now, p, m, n.digest)
 	case wire.NoNode:
-		s.noNode(now, p, m)
+		s.noNode(now, p)
 	}
 	return nil
 }

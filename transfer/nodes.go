@@ -52,22 +52,27 @@ func (s *session) walkNodes(now time.Time) {
 		old.noNodes = now.Add(s.e.cfg.NodeTimeout)
 	}
 	s.nodes.from, s.nodes.last = next, now
-	next.nodesAsked = true
+	if next.sendsNodes { // given up earlier, and going on: it will come to the node
+		return
+	}
+	next.sendsNodes, next.nextNode = true, s.job.Nodes()
 	next.sub.c.send(wire.Nodes{Handle: next.sub.handle, From: uint32(s.job.Nodes())})
 }
 
-// node takes an inner node. One that is not the next is thrown away: two peers
-// may be sending after one of them was given up too early.
+// node takes an inner node. One that is known is thrown away: two peers may be
+// sending after one of them was given up too early.
 func (s *session) node(now time.Time, p *source, m wire.Node, d digest) error {
-	if !p.nodesAsked {
+	want, ok := s.job.NextNode()
+	known := s.job.Nodes()
+	if !p.sendsNodes || int(m.Index) != p.nextNode || p.nextNode > known || !ok && p.nextNode == known {
 		return violation("node %d was not asked", m.Index)
 	}
-	want, ok := s.job.NextNode()
-	if !ok || int(m.Index) != s.job.Nodes() {
+	p.nextNode++
+	if int(m.Index) < known {
 		s.stats.duplicate += int64(len(m.Block))
 		return nil
 	}
-	if sum, known := digestOf(want); !known || sum != d {
+	if sum, ok := digestOf(want); !ok || sum != d {
 		s.stats.corrupt += int64(len(m.Block))
 		return violation("node %d is not %s", m.Index, want)
 	}
@@ -76,10 +81,11 @@ func (s *session) node(now time.Time, p *source, m wire.Node, d digest) error {
 }
 
 // noNode ends a peer's stream of nodes.
-func (s *session) noNode(now time.Time, p *source, _ wire.NoNode) {
+func (s *session) noNode(now time.Time, p *source) {
+	p.sendsNodes = false
+	p.noNodes = now.Add(noNodesWait)
 	if s.nodes.from == p {
 		s.nodes.from = nil
-		p.noNodes = now.Add(noNodesWait)
 		s.walkNodes(now)
 	}
 }

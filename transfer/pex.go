@@ -1,6 +1,8 @@
 package transfer
 
 import (
+	"time"
+
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
 
@@ -25,7 +27,13 @@ func (w *swarms) introduce(sv *serve) {
 func (w *swarms) exchangeAll() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, s := range w.roots {
+	for root, s := range w.roots {
+		for p, since := range s.left {
+			if time.Since(since) > leftFor {
+				delete(s.left, p)
+			}
+		}
+		w.drop(root, s)
 		if !s.moved {
 			continue
 		}
@@ -38,8 +46,8 @@ func (w *swarms) exchangeAll() {
 	}
 }
 
-// exchange tells one member of peers it has not been told of: the other members
-// and those our own fetch uses. False when some are left for the next time. mu is held.
+// exchange tells one member of peers it has not been told of: the other members,
+// those our own fetch uses, and those that left lately. False when some are left for the next time. mu is held.
 func (w *swarms) exchange(s *swarm, sv *serve) (all bool) {
 	m := s.members[sv]
 	if m == nil || !sv.peers {
@@ -64,29 +72,38 @@ func (w *swarms) exchange(s *swarm, sv *serve) (all bool) {
 	for p := range s.providers {
 		tell(p)
 	}
+	for p := range s.left {
+		tell(p)
+	}
 	if len(peers) > 0 {
 		sv.c.send(wire.Peers{Handle: sv.handle, Peers: peers})
 	}
 	return all
 }
 
-// addrsFor returns addresses of p that mean something to the peer of c: loopback
-// ones only on this machine, private ones only to peers met on a private address.
+// addrsFor returns addresses of p for the peer of c.
 func (e *Engine) addrsFor(p peer.ID, c *conn) [][]byte {
-	remote := c.s.Conn().RemoteMultiaddr()
-	private := c.loopback || manet.IsPrivateAddr(remote)
+	return tellable(e.host.Peerstore().Addrs(p), c.s.Conn().RemoteMultiaddr())
+}
+
+// tellable picks the addresses that mean something to a peer met at an address:
+// loopback ones only on this machine, private ones only on a private network.
+func tellable(addrs []ma.Multiaddr, to ma.Multiaddr) [][]byte {
+	loopback := manet.IsIPLoopback(to)
+	private := loopback || manet.IsPrivateAddr(to)
 	var out [][]byte
-	for _, a := range e.host.Peerstore().Addrs(p) {
+	for _, a := range addrs {
+		if len(out) == wire.MaxAddrs {
+			break
+		}
 		switch {
-		case manet.IsIPLoopback(a) && !c.loopback,
-			manet.IsPrivateAddr(a) && !private,
+		case manet.IsIPLoopback(a) && !loopback,
+			manet.IsPrivateAddr(a) && !manet.IsIPLoopback(a) && !private,
 			manet.IsIP6LinkLocal(a), manet.IsIPUnspecified(a),
 			len(a.Bytes()) > wire.MaxAddrBytes:
 			continue
 		}
-		if out = append(out, a.Bytes()); len(out) == wire.MaxAddrs {
-			break
-		}
+		out = append(out, a.Bytes())
 	}
 	return out
 }

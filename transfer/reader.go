@@ -77,7 +77,7 @@ func (r *reader) Read(p []byte) (int, error) {
 		}
 		if err != nil {
 			r.armed = time.Time{}
-			if err := r.overdue(time.Now().Sub(r.last)); err != nil {
+			if err := r.overdue(time.Since(r.last)); err != nil {
 				return 0, err
 			}
 		}

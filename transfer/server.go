@@ -47,9 +47,10 @@ type serve struct {
 	ended    bool
 
 	// the writer's
-	r    Root // nil while idle
-	used time.Time
-	lost map[wire.Code][]wire.Run
+	r      Root // nil while idle
+	used   time.Time
+	served bool // the root was here
+	lost   map[wire.Code][]wire.Run
 }
 
 // blockAsk is one CID of a blocks message.

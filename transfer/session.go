@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"time"
 
@@ -67,7 +66,8 @@ type source struct {
 	answered bool
 	ops      []op // to be sent
 
-	nodesAsked bool      // has been asked for inner nodes
+	sendsNodes bool      // has been asked for inner nodes and has not ended
+	nextNode   int       // the index it sends next
 	noNodes    time.Time // not asked for inner nodes until then
 }
 
@@ -211,127 +211,6 @@ func (s *session) handle(now time.Time, ev sched.Event) {
 	}
 }
 
-func (s *session) enqueue(id peer.ID, o op) {
-	p := s.peers[id]
-	if p == nil {
-		return
-	}
-	if len(p.ops) == 0 {
-		s.asking = append(s.asking, p)
-	}
-	if n := len(p.ops); n > 0 {
-		if last := &p.ops[n-1]; last.cancel == o.cancel && last.run.First+last.run.Count == o.run.First {
-			last.run.Count += o.run.Count
-			return
-		}
-	}
-	p.ops = append(p.ops, o)
-}
-
-// flush sends the gathered requests and cancels and publishes what was verified.
-func (s *session) flush() {
-	for len(s.asking) > 0 {
-		for _, p := range s.asking {
-			s.flushSource(p)
-		}
-		s.asking = s.asking[:0]
-		s.settle(time.Now()) // which may ask for more
-	}
-	if len(s.fresh) > 0 {
-		s.e.swarms.publish(s.root, s.fresh)
-		s.fresh = s.fresh[:0]
-	}
-}
-
-// flushSource sends a peer its messages, one for each sequence of the same kind.
-func (s *session) flushSource(p *source) {
-	for i := 0; i < len(p.ops); {
-		j := i
-		s.runs = s.runs[:0]
-		for ; j < len(p.ops) && p.ops[j].cancel == p.ops[i].cancel && len(s.runs) < wire.MaxRuns; j++ {
-			s.runs = append(s.runs, p.ops[j].run)
-		}
-		if p.ops[i].cancel {
-			s.cancel(p, s.runs)
-		} else {
-			s.request(p, s.runs)
-		}
-		i = j
-	}
-	p.ops = p.ops[:0]
-}
-
-// request books the leaves at the conn, then asks for them.
-func (s *session) request(p *source, runs []wire.Run) {
-	s.leaves, s.expects = s.leaves[:0], s.expects[:0]
-	for _, r := range runs {
-		for leaf := r.First; leaf-r.First < r.Count; leaf++ {
-			if s.appeared(leaf) {
-				continue
-			}
-			c, size := s.job.Leaf(int(leaf))
-			d, _ := digestOf(c) // checked by grow
-			s.leaves = append(s.leaves, leaf)
-			s.expects = append(s.expects, expect{digest: d, size: int32(size)})
-		}
-	}
-	if len(s.leaves) == 0 {
-		return
-	}
-	p.sub.expect(s.leaves, s.expects)
-	if len(s.here) > 0 {
-		runs = nil
-		for _, leaf := range s.leaves {
-			runs = addLeaf(runs, leaf)
-		}
-	}
-	for part := range slices.Chunk(runs, wire.MaxRuns) {
-		p.sub.c.send(wire.Request{Handle: p.sub.handle, Runs: part})
-	}
-}
-
-// appeared notes a leaf that has come by itself since it became known: the repeat
-// of one that was written, or a copy from another share.
-func (s *session) appeared(leaf uint32) bool {
-	if s.has(leaf) || !s.job.Has(int(leaf)) || !s.claim(leaf) {
-		return false
-	}
-	s.here = append(s.here, leaf)
-	return true
-}
-
-// settle tells the scheduler of leaves that have appeared.
-func (s *session) settle(now time.Time) {
-	for len(s.here) > 0 {
-		leaf := s.here[len(s.here)-1]
-		s.here = s.here[:len(s.here)-1]
-		_, size := s.job.Leaf(int(leaf))
-		if s.job.Wanted(int(leaf)) {
-			s.stats.appeared(size)
-		}
-		s.fresh = append(s.fresh, leaf)
-		s.handle(now, sched.Received{Leaf: sched.Leaf(leaf), Bytes: max(size, 0)})
-	}
-}
-
-// sweep looks for leaves that have appeared, some at each tick: nobody may ever
-// offer them, and then they are not found by requesting them.
-func (s *session) sweep() {
-	for range min(s.known, sweepLeaves) {
-		if s.swept++; s.swept >= s.known {
-			s.swept = 0
-		}
-		s.appeared(uint32(s.swept))
-	}
-}
-
-func (s *session) cancel(p *source, runs []wire.Run) {
-	for _, r := range runs {
-		p.sub.takeBack(r)
-	}
-	p.sub.c.send(wire.Cancel{Handle: p.sub.handle, Runs: runs})
-}
-
 // attach subscribes at a peer that has been dialled, and asks for inner nodes at
 // once if it is their turn.
 func (s *session) attach(now time.Time, d dialed) {
@@ -343,6 +222,9 @@ func (s *session) attach(now time.Time, d dialed) {
 	sub, err := d.c.subscribe(s)
 	if err != nil {
 		s.cands.failed(d.id, now)
+		if errors.Is(err, errViolation) { // sooner than we could subscribe
+			s.cands.ban(d.id, now)
+		}
 		return
 	}
 	p := &source{id: d.id, sub: sub, wanted: now}
@@ -402,71 +284,4 @@ func (s *session) grow(now time.Time) error {
 	}
 	s.e.swarms.grew(s.root, known, complete, "")
 	return nil
-}
-
-// claim takes the right to write a leaf, once.
-func (s *session) claim(leaf uint32) bool {
-	s.gotMu.Lock()
-	defer s.gotMu.Unlock()
-	word := int(leaf / 64)
-	for len(s.got) <= word {
-		s.got = append(s.got, 0)
-	}
-	if s.got[word]&(1<<(leaf%64)) != 0 {
-		return false
-	}
-	s.got[word] |= 1 << (leaf % 64)
-	return true
-}
-
-// has tells whether a leaf is held or being written. Any goroutine may ask.
-func (s *session) has(leaf uint32) bool {
-	s.gotMu.Lock()
-	defer s.gotMu.Unlock()
-	word := int(leaf / 64)
-	return word < len(s.got) && s.got[word]&(1<<(leaf%64)) != 0
-}
-
-// submit gives verified leaves to the writers and waits while they are behind.
-func (s *session) submit(b *batch) {
-	select {
-	case s.work <- b:
-	case <-s.done:
-		s.e.bufs.putBatch(b)
-	}
-}
-
-// write is one of the session's writers.
-func (s *session) write() {
-	for {
-		select {
-		case <-s.done:
-			return
-		case b := <-s.work:
-			if err := s.store(b); err != nil {
-				s.in.post(note{err: err}, 0)
-			}
-		}
-	}
-}
-
-// store writes a batch and books it. Leaves that came twice are written once.
-func (s *session) store(b *batch) error {
-	defer s.e.bufs.putBatch(b)
-	n := 0
-	var err error
-	for _, l := range b.leaves {
-		if !s.claim(l.leaf) {
-			s.in.book(b.sub, []placed{l}, true)
-			continue
-		}
-		if werr := s.job.Write(int(l.leaf), b.buf.b[l.off:l.off+l.size]); werr != nil {
-			err = errors.Join(err, fmt.Errorf("write leaf %d: %w", l.leaf, werr))
-			continue
-		}
-		b.leaves[n] = l
-		n++
-	}
-	s.in.book(b.sub, b.leaves[:n], false)
-	return err
 }

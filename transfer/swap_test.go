@@ -12,6 +12,8 @@ import (
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"shoal/transfer/wire"
 )
 
 // testPeer is a host with an engine that runs.
@@ -68,6 +70,8 @@ func startPeer(t testing.TB, h host.Host, cfg Config, have ...*content) *testPee
 	return p
 }
 
+func (p *testPeer) Close() error { return p.Engine.Close() }
+
 func (p *testPeer) info() peer.AddrInfo { return peer.AddrInfo{ID: p.ID(), Addrs: p.Addrs()} }
 
 // offer is a channel that gives these peers and stays open.
@@ -77,6 +81,30 @@ func offer(peers ...*testPeer) <-chan peer.AddrInfo {
 		ch <- p.info()
 	}
 	return ch
+}
+
+// logOf is a logger and a channel that tells when it logs msg.
+func logOf(msg string) (*slog.Logger, <-chan struct{}) {
+	seen := make(chan struct{}, 1000)
+	return slog.New(logWatch{slog.DiscardHandler, msg, seen}), seen
+}
+
+type logWatch struct {
+	slog.Handler
+	msg  string
+	seen chan<- struct{}
+}
+
+func (w logWatch) Enabled(context.Context, slog.Level) bool { return true }
+
+func (w logWatch) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == w.msg {
+		select {
+		case w.seen <- struct{}{}:
+		default:
+		}
+	}
+	return nil
 }
 
 func testContext(t testing.TB) context.Context {
@@ -162,5 +190,33 @@ func TestFetchCancelled(t *testing.T) {
 	check(t, job, c)
 	if again.Leaves != 30 || again.Have != 30 || again.Bytes != int64(30-here)<<20 {
 		t.Errorf("%d were here; then %+v", here, again)
+	}
+}
+
+// A stream that nobody has use for any more is closed.
+func TestIdleStreamCloses(t *testing.T) {
+	c := newContent(4, 8, sizesOf(3, 1000)...)
+	log, closed := logOf("stream closed")
+	cfg := Config{Logger: log, IdleTimeout: 200 * time.Millisecond}
+	seed, leech := newPeer(t, cfg, c), newPeer(t, cfg)
+	leech.get(t, newJob(c.root), seed)
+	<-closed
+	<-closed // at both ends
+	job := newJob(c.root)
+	leech.get(t, job, seed)
+	check(t, job, c)
+}
+
+// A root that nobody reads is closed and opened again when somebody does.
+func TestIdleRootCloses(t *testing.T) {
+	c := newContent(5, 8, sizesOf(3, 1000)...)
+	shut := make(chan struct{}, 10)
+	c.onClose = func() { shut <- struct{}{} }
+	p := dialRaw(t, newPeer(t, Config{IdleTimeout: 200 * time.Millisecond}, c))
+	p.send(hello, wire.Want{Handle: 3, Root: c.root})
+	<-shut
+	p.send(wire.Request{Handle: 3, Runs: []wire.Run{{First: 1, Count: 1}}})
+	if m, ok := until[wire.Data](p); !ok || m.Leaf != 1 || rawCID(m.Payload) != c.leaves[1].c {
+		t.Errorf("%+v", m)
 	}
 }

@@ -16,6 +16,13 @@ import (
 // announceAt is how many fresh leaves are announced without waiting for more.
 const announceAt = 64
 
+// A fetcher that leaves has often finished, and then it is the best peer to know
+// of: it is remembered for a while.
+const (
+	leftFor = 10 * time.Minute
+	maxLeft = wire.MaxPeers
+)
+
 // swarms knows, root by root, which peers want it from us and which of our
 // fetches work on it, and tells the former what the latter achieve.
 type swarms struct {
@@ -30,11 +37,12 @@ type swarms struct {
 type swarm struct {
 	members   map[*serve]*member
 	sessions  map[*session]struct{}
-	providers map[peer.ID]int // peers our sessions use, by how many sessions
-	fresh     []wire.Run      // verified leaves not announced yet
-	count     int             // leaves in fresh
-	info      *wire.Info      // growth not announced yet
-	moved     bool            // membership has changed since the last exchange
+	providers map[peer.ID]int       // peers our sessions use, by how many sessions
+	left      map[peer.ID]time.Time // members that left, perhaps because they have it all now
+	fresh     []wire.Run            // verified leaves not announced yet
+	count     int                   // leaves in fresh
+	info      *wire.Info            // growth not announced yet
+	moved     bool                  // membership has changed since the last exchange
 }
 
 // member is a peer that wants the root.
@@ -52,6 +60,7 @@ func (w *swarms) run(ctx context.Context) {
 	flush := time.NewTimer(time.Hour)
 	flush.Stop()
 	defer flush.Stop()
+	armed := false // so that later leaves do not put the first one off
 	exchange := time.NewTicker(w.e.cfg.PeersEvery)
 	defer exchange.Stop()
 	for {
@@ -61,8 +70,12 @@ func (w *swarms) run(ctx context.Context) {
 		case <-w.e.done:
 			return
 		case <-w.kick:
-			flush.Reset(w.e.cfg.HaveDelay)
+			if !armed {
+				armed = true
+				flush.Reset(w.e.cfg.HaveDelay)
+			}
 		case <-flush.C:
+			armed = false
 			w.announceAll()
 		case <-exchange.C:
 			w.exchangeAll()
@@ -78,6 +91,7 @@ func (w *swarms) get(root cid.Cid) *swarm {
 			members:   make(map[*serve]*member),
 			sessions:  make(map[*session]struct{}),
 			providers: make(map[peer.ID]int),
+			left:      make(map[peer.ID]time.Time),
 		}
 		w.roots[root] = s
 	}
@@ -86,7 +100,7 @@ func (w *swarms) get(root cid.Cid) *swarm {
 
 // drop forgets the swarm if nobody is left in it. mu is held.
 func (w *swarms) drop(root cid.Cid, s *swarm) {
-	if len(s.members)+len(s.sessions) == 0 {
+	if len(s.members)+len(s.sessions)+len(s.left) == 0 {
 		delete(w.roots, root)
 	}
 }
@@ -97,6 +111,7 @@ func (w *swarms) subscribe(sv *serve) {
 	w.mu.Lock()
 	s := w.get(sv.root)
 	s.members[sv] = &member{told: make(map[peer.ID]struct{})}
+	delete(s.left, sv.c.peer)
 	s.moved = true
 	sessions := make([]*session, 0, len(s.sessions))
 	for ses := range s.sessions {
@@ -113,6 +128,10 @@ func (w *swarms) unsubscribe(sv *serve) {
 	defer w.mu.Unlock()
 	if s := w.roots[sv.root]; s != nil {
 		delete(s.members, sv)
+		if sv.served && len(s.left) < maxLeft {
+			s.left[sv.c.peer] = time.Now()
+			s.moved = true
+		}
 		w.drop(sv.root, s)
 	}
 }

@@ -1,0 +1,136 @@
+package transfer
+
+import (
+	"slices"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"shoal/transfer/sched"
+	"shoal/transfer/wire"
+)
+
+// This file turns the scheduler's requests and cancels into messages. They are
+// gathered while events are handled and sent when the owner has taken all of them.
+
+// enqueue notes a request or a cancel for flush.
+func (s *session) enqueue(id peer.ID, o op) {
+	p := s.peers[id]
+	if p == nil {
+		return
+	}
+	if len(p.ops) == 0 {
+		s.asking = append(s.asking, p)
+	}
+	if n := len(p.ops); n > 0 {
+		if last := &p.ops[n-1]; last.cancel == o.cancel && last.run.First+last.run.Count == o.run.First {
+			last.run.Count += o.run.Count
+			return
+		}
+	}
+	p.ops = append(p.ops, o)
+}
+
+// flush sends the gathered requests and cancels and publishes what was verified.
+func (s *session) flush() {
+	for len(s.asking) > 0 {
+		for _, p := range s.asking {
+			s.flushSource(p)
+		}
+		s.asking = s.asking[:0]
+		s.settle(time.Now()) // which may ask for more
+	}
+	if len(s.fresh) > 0 {
+		s.e.swarms.publish(s.root, s.fresh)
+		s.fresh = s.fresh[:0]
+	}
+}
+
+// flushSource sends a peer its messages, one for each sequence of the same kind.
+func (s *session) flushSource(p *source) {
+	for i := 0; i < len(p.ops); {
+		j := i
+		s.runs = s.runs[:0]
+		for ; j < len(p.ops) && p.ops[j].cancel == p.ops[i].cancel && len(s.runs) < wire.MaxRuns; j++ {
+			s.runs = append(s.runs, p.ops[j].run)
+		}
+		if p.ops[i].cancel {
+			s.cancel(p, s.runs)
+		} else {
+			s.request(p, s.runs)
+		}
+		i = j
+	}
+	p.ops = p.ops[:0]
+}
+
+// request books the leaves at the conn, then asks for them.
+func (s *session) request(p *source, runs []wire.Run) {
+	s.leaves, s.expects = s.leaves[:0], s.expects[:0]
+	for _, r := range runs {
+		for leaf := r.First; leaf-r.First < r.Count; leaf++ {
+			if s.appeared(leaf) {
+				continue
+			}
+			c, size := s.job.Leaf(int(leaf))
+			d, _ := digestOf(c) // checked by grow
+			s.leaves = append(s.leaves, leaf)
+			s.expects = append(s.expects, expect{digest: d, size: int32(size)})
+		}
+	}
+	if len(s.leaves) == 0 {
+		return
+	}
+	p.sub.expect(s.leaves, s.expects)
+	if len(s.here) > 0 {
+		runs = nil
+		for _, leaf := range s.leaves {
+			runs = addLeaf(runs, leaf)
+		}
+	}
+	for part := range slices.Chunk(runs, wire.MaxRuns) {
+		p.sub.c.send(wire.Request{Handle: p.sub.handle, Runs: part})
+	}
+}
+
+// appeared notes a leaf that has come by itself since it became known: the repeat
+// of one that was written, or a copy from another share.
+func (s *session) appeared(leaf uint32) bool {
+	if s.has(leaf) || !s.job.Has(int(leaf)) || !s.claim(leaf) {
+		return false
+	}
+	s.here = append(s.here, leaf)
+	return true
+}
+
+// settle tells the scheduler of leaves that have appeared.
+func (s *session) settle(now time.Time) {
+	for len(s.here) > 0 {
+		leaf := s.here[len(s.here)-1]
+		s.here = s.here[:len(s.here)-1]
+		_, size := s.job.Leaf(int(leaf))
+		if s.job.Wanted(int(leaf)) {
+			s.stats.appeared(size)
+		}
+		s.fresh = append(s.fresh, leaf)
+		s.handle(now, sched.Received{Leaf: sched.Leaf(leaf), Bytes: max(size, 0)})
+	}
+}
+
+// sweep looks for leaves that have appeared, some at each tick: nobody may ever
+// offer them, and then they are not found by requesting them.
+func (s *session) sweep() {
+	for range min(s.known, sweepLeaves) {
+		if s.swept++; s.swept >= s.known {
+			s.swept = 0
+		}
+		s.appeared(uint32(s.swept))
+	}
+}
+
+func (s *session) cancel(p *source, runs []wire.Run) {
+	for _, r := range runs {
+		p.sub.takeBack(r)
+	}
+	p.sub.c.send(wire.Cancel{Handle: p.sub.handle, Runs: runs})
+}
