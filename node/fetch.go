@@ -20,13 +20,16 @@ import (
 // the process alone leaves unrecorded is hashed again, not fetched again.
 const checkpointEvery = 2 * time.Second
 
+// maxHints bounds the peers named by links that wait to be tried.
+const maxHints = 64
+
 // errPaused is why a fetch stops when the last caller leaves it.
 var errPaused = errors.New("paused")
 
 // fetch is one root on its way in. It runs once, however many callers wait for it.
 type fetch struct {
 	target store.Target
-	hints  []peer.AddrInfo
+	hints  chan peer.AddrInfo // from the links of all callers
 	cancel context.CancelCauseFunc
 	done   chan struct{} // closed when it is over; then share, stats and err hold
 
@@ -58,13 +61,15 @@ func (n *Node) start(target store.Target, hints []peer.AddrInfo) (*fetch, error)
 		f.mu.Lock()
 		f.holders++
 		f.mu.Unlock()
+		f.hint(hints)
 		return f, nil
 	}
 	ctx, cancel := context.WithCancelCause(n.running)
 	f := &fetch{
-		target: target, hints: hints, cancel: cancel, holders: 1, done: make(chan struct{}),
+		target: target, hints: make(chan peer.AddrInfo, maxHints), cancel: cancel, holders: 1, done: make(chan struct{}),
 		state: api.StateSearching, found: map[peer.ID]bool{},
 	}
+	f.hint(hints)
 	n.fetches[target.Root] = f
 	n.active.Go(func() {
 		defer cancel(nil)
@@ -82,6 +87,17 @@ func (n *Node) start(target store.Target, hints []peer.AddrInfo) (*fetch, error)
 func sameTarget(a, b store.Target) bool {
 	return a.Dir == b.Dir && a.Sub == b.Sub && slices.Equal(a.Select, b.Select) &&
 		(a.Name == b.Name || a.Name == "" || b.Name == "")
+}
+
+// hint passes on where a caller's link says to look. Those that do not fit are let
+// go: a link holds a handful.
+func (f *fetch) hint(peers []peer.AddrInfo) {
+	for _, p := range peers {
+		select {
+		case f.hints <- p:
+		default:
+		}
+	}
 }
 
 // leave gives a hold back. The fetch pauses when nobody holds it any more.
@@ -145,27 +161,26 @@ func (n *Node) swapIn(ctx context.Context, f *fetch, d *store.Download) error {
 	return err
 }
 
-// findPeers feeds the session: the link's hints at once, then whoever turns up.
+// findPeers feeds the session: the hints of links, and whoever turns up.
 func (n *Node) findPeers(ctx context.Context, f *fetch, peers chan<- peer.AddrInfo) {
 	defer close(peers)
-	send := func(p peer.AddrInfo) bool {
+	found := n.dht.Find(ctx, f.target.Root)
+	for {
+		var p peer.AddrInfo
+		select {
+		case p = <-f.hints:
+		case one, ok := <-found:
+			if !ok {
+				return // ctx ended
+			}
+			p = one.Peer
+		}
 		f.mu.Lock()
 		f.found[p.ID] = true
 		f.mu.Unlock()
 		select {
 		case peers <- p:
-			return true
 		case <-ctx.Done():
-			return false
-		}
-	}
-	for _, p := range f.hints {
-		if !send(p) {
-			return
-		}
-	}
-	for found := range n.dht.Find(ctx, f.target.Root) {
-		if !send(found.Peer) {
 			return
 		}
 	}

@@ -47,7 +47,7 @@ func target(req api.GetRequest) (store.Target, []peer.AddrInfo, error) {
 	if err != nil {
 		return store.Target{}, nil, err
 	}
-	t := store.Target{Root: link.Root, Dir: req.Dir, Name: link.Filename, Select: req.Select, Force: req.Force}
+	t := store.Target{Root: link.Root, Dir: req.Dir, Name: store.SafeName(link.Filename), Select: req.Select, Force: req.Force}
 	if link.Path != "" {
 		t.Sub = path.Clean(link.Path)
 		t.Name = path.Base(t.Sub)

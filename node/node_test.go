@@ -293,6 +293,20 @@ func cidOf(t *testing.T, path string) string {
 	return mustShare(t, n, path).CID
 }
 
+func TestLinkNamesAreHarmless(t *testing.T) {
+	a, _ := startNode(t, t.TempDir())
+	dir := filepath.Join(t.TempDir(), "deep", "inside")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	path, _ := randomFile(t, t.TempDir(), "f", 100)
+	shared := mustShare(t, a, path)
+	got, err := a.Get(t.Context(), api.GetRequest{Link: "ipfs://" + shared.CID + "?filename=..%2F..%2Fevil", Dir: dir}, nil)
+	if err != nil || got.Path != filepath.Join(dir, "evil") {
+		t.Errorf("saved as %q (%v)", got.Path, err)
+	}
+}
+
 func TestHomeIsLocked(t *testing.T) {
 	home := t.TempDir()
 	startNode(t, home)

@@ -257,7 +257,7 @@ func (d *Download) haveBits() []byte {
 // SetName suggests a name, as a peer gave it. It is made harmless, the first one
 // counts, and it is used at Finish if the Target named none.
 func (d *Download) SetName(name string) {
-	name = safeName(name)
+	name = SafeName(name)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if name != "" && d.rec.suggested == "" && d.stage == running {

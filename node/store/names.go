@@ -10,9 +10,9 @@ import (
 // maxName leaves room for ".part" and more within the 255 bytes of common file systems.
 const maxName = 200
 
-// safeName makes one harmless path element of a name that a peer gave; "" if nothing
+// SafeName makes one harmless path element of a name that a peer gave; "" if nothing
 // is left of it. Leading dots go too: no stranger makes a .profile.
-func safeName(name string) string {
+func SafeName(name string) string {
 	if i := strings.LastIndexAny(name, `/\`); i >= 0 {
 		name = name[i+1:]
 	}

@@ -172,11 +172,11 @@ func FuzzSafeName(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		got := safeName(s)
+		got := SafeName(s)
 		if got == "" {
 			return
 		}
-		if !elementOf(got) || got[0] == '.' || len(got) > maxName+1 || strings.ContainsAny(got, "\\:\x7f") || safeName(got) != got {
+		if !elementOf(got) || got[0] == '.' || len(got) > maxName+1 || strings.ContainsAny(got, "\\:\x7f") || SafeName(got) != got {
 			t.Errorf("%q became %q", s, got)
 		}
 	})
