@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path"
 	"path/filepath"
@@ -84,24 +85,37 @@ func (s *Store) markUnfit(root cid.Cid, id shareID, row *row, reason string) err
 	}
 	return s.updateShare(root, id, false, func(r *record, b *pebble.Batch) error {
 		if _, err := s.get(key); errors.Is(err, pebble.ErrNotFound) {
+			n, bytes, err := s.hadIn(r, row)
+			if err != nil {
+				return err
+			}
 			r.bad++
-			r.have -= row.cut.leaves
-			r.haveBytes -= row.cut.size
+			r.have -= n
+			r.haveBytes -= bytes
 		}
-		r.state, r.reason = Changed, reason
-		s.cfg.Logger.Warn("shared file changed", "root", root, "name", r.name, "reason", reason)
+		if r.state != Changed {
+			r.state, r.reason = Changed, reason
+			s.cfg.Logger.Warn("shared file changed", "root", root, "name", r.name, "reason", reason)
+		}
 		return b.Set(key, []byte(reason), nil)
 	})
 }
 
-// recheck looks again at the files of a share that did not fit, and returns the
-// record as it is then.
-func (s *Store) recheck(rec *record) (*record, error) {
+// maxMisses of files that did not fit are looked at again each time a share is listed
+// or opened. When a whole disk went away, the first ones tell.
+const maxMisses = 256
+
+var errEnough = errors.New("enough seen")
+
+// recheck looks again at the files of a share that did not fit, until misses of them
+// still do not, and returns the record as it is then.
+func (s *Store) recheck(rec *record, misses int) (*record, error) {
 	if rec.bad == 0 {
 		return rec, nil
 	}
 	var fit []*row
 	reason := ""
+	missed := 0
 	err := s.each(keyID(tagBad, rec.id), func(key, value []byte) error {
 		leaf, entry := splitFile(key)
 		row, err := s.row(rec.id, leaf, entry)
@@ -110,11 +124,19 @@ func (s *Store) recheck(rec *record) (*record, error) {
 		}
 		if unfitPath(rec.absPath(row), row.stat) == "" {
 			fit = append(fit, row)
-		} else if reason == "" {
+			return nil
+		}
+		if reason == "" {
 			reason = string(value)
+		}
+		if missed++; missed >= misses {
+			return errEnough
 		}
 		return nil
 	})
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
 	if err != nil || len(fit) == 0 {
 		return rec, err
 	}
@@ -168,7 +190,7 @@ func (s *Store) Check(ctx context.Context, root cid.Cid) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.recheck(rec); err != nil {
+	if _, err := s.recheck(rec, math.MaxInt); err != nil {
 		return fmt.Errorf("check %s: %w", root, err)
 	}
 	err = s.rows(rec.id, func(r *row) error {

@@ -57,9 +57,26 @@ func (d *Download) checkpoint(ctx context.Context) error {
 	d.fillCounts(d.rec)
 	d.mu.Unlock()
 	if err := d.saveRecord(b, true); err != nil {
+		d.putBack(snap)
 		return fmt.Errorf("checkpoint %s: %w", d.rec.root, err)
 	}
 	return nil
+}
+
+// putBack leaves what could not be recorded to the next Checkpoint.
+func (d *Download) putBack(snap snapshot) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.dirtyRec = true
+	for seg := range snap.segs {
+		d.unsaved[seg] = struct{}{}
+	}
+	for _, i := range snap.files {
+		d.dirty[i] = struct{}{}
+	}
+	for _, i := range snap.rows {
+		d.files[i].rowed = false
+	}
 }
 
 // snapshot takes what is new and starts afresh.

@@ -33,6 +33,15 @@ func openDest(dir, part string, tree bool, handles int) (*dest, error) {
 	}, nil
 }
 
+// beside is another name in the same parent directory. Its handles must be closed, the
+// parent not.
+func (t *dest) beside(name string) *dest {
+	return &dest{
+		parent: t.parent, dir: t.dir, part: name, tree: t.tree,
+		dirs: newPool[string, *os.Root](t.dirs.max), files: newPool[int, *os.File](1),
+	}
+}
+
 // closeHandles closes what is below part, so that it can be moved on any system.
 func (t *dest) closeHandles() error { return errors.Join(t.files.close(), t.dirs.close()) }
 

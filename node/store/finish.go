@@ -62,7 +62,7 @@ func (d *Download) finish(ctx context.Context) (Share, error) {
 	if err := d.dst.syncAll(len(stats)); err != nil {
 		return Share{}, err
 	}
-	return d.place1(ctx, stats)
+	return d.putInPlace(ctx, stats)
 }
 
 // whole checks that every wanted leaf is written.
@@ -260,9 +260,9 @@ func (t *dest) syncAll(files int) error {
 	return fsError("sync", t.dir, err)
 }
 
-// record1 turns the download into a share at final: rows in bounded batches, then the
+// recordShare turns the download into a share at final: rows in bounded batches, then the
 // record, together with the end of the download, in one synced batch.
-func (d *Download) record1(ctx context.Context, final string, stats map[int]chunker.FileStat) (Share, error) {
+func (d *Download) recordShare(ctx context.Context, final string, stats map[int]chunker.FileStat) (Share, error) {
 	d.mu.RLock()
 	rec := *d.rec
 	d.fillCounts(&rec)

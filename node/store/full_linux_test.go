@@ -93,6 +93,41 @@ func TestDiskFull(t *testing.T) {
 	})
 }
 
+// TestCheckpointFull fills the disk of the home during a download, and frees it again.
+func TestCheckpointFull(t *testing.T) {
+	src, sh, _ := lone(t, 4<<20)
+	disk := smallDisk(t, 24<<20)
+	home := filepath.Join(disk, "home")
+	dst, err := store.Open(home, store.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := begin(t, dst, store.Target{Root: sh.Root, Dir: t.TempDir(), Name: "x"})
+	if err := pump(t, openRoot(t, src, sh.Root), d, func(i int) bool { return i < 3 }); err != nil {
+		t.Fatal(err)
+	}
+	if err := fill(filepath.Join(disk, "fill")); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Checkpoint(context.Background()); !errors.Is(err, store.ErrNoSpace) {
+		t.Errorf("checkpoint: %v", err)
+	}
+	if err := os.Remove(filepath.Join(disk, "fill")); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(d.Checkpoint(context.Background()), d.Close(), dst.Close()); err != nil {
+		t.Fatal(err)
+	}
+	dst, err = store.Open(home, store.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dst.Close()
+	if got, err := dst.Share(sh.Root); err != nil || got.Have != 3 || got.HaveBytes != 3<<20 {
+		t.Errorf("share %+v, %v", got, err)
+	}
+}
+
 // TestHomeFull fills the disk of the home: the store answers with an error instead of
 // ending the process, and a later start finds what was committed.
 func TestHomeFull(t *testing.T) {

@@ -57,6 +57,22 @@ func (s *Store) served(rec *record) (bitmap, error) {
 	return bits, err
 }
 
+// hadIn counts the leaves of a file that are had, and their bytes.
+func (s *Store) hadIn(rec *record, row *row) (leaves int, bytes int64, err error) {
+	bits, err := s.loadBits(rec)
+	if err != nil || bits == nil {
+		return row.cut.leaves, row.cut.size, err
+	}
+	for k := range row.cut.leaves {
+		if bits.get(row.leaf + k) {
+			_, n := row.cut.at(k)
+			leaves++
+			bytes += int64(n)
+		}
+	}
+	return leaves, bytes, nil
+}
+
 // recount brings the counts and the state of r up to date after b is applied. It is
 // called under the lock. reason is of a file that does not fit, "" if there is none.
 func (s *Store) recount(r *record, b *pebble.Batch, reason string) error {

@@ -51,6 +51,59 @@ func TestHome(t *testing.T) {
 	}
 }
 
+// TestGoneHome deletes the home under an open store: errors, no panic.
+func TestGoneHome(t *testing.T) {
+	home := t.TempDir()
+	s, err := store.Open(home, store.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(home); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "f")
+	if err := os.WriteFile(path, []byte("x"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	im := s.Import()
+	built, err := chunker.Build(context.Background(), path, chunker.Config{}, im.PutNode)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := im.Commit(context.Background(), built, path, ""); err == nil || !strings.Contains(err.Error(), home) {
+		t.Errorf("commit: %v", err)
+	}
+	s.Close()
+}
+
+// TestLate uses a store that is closed: an error, no panic.
+func TestLate(t *testing.T) {
+	s, sh, _ := lone(t, 100)
+	r := openRoot(t, s, sh.Root)
+	ds := s.Datastore()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, key := context.Background(), datastore.NewKey("/k")
+	_, shares := s.Shares()
+	_, block := s.Block(sh.Root, nil)
+	_, read := r.ReadLeaf(0, make([]byte, 100))
+	_, node := r.Node(0)
+	_, get := ds.Get(ctx, key)
+	_, query := ds.Query(ctx, query.Query{})
+	batch, _ := ds.Batch(ctx)
+	_, download := s.Download(ctx, store.Target{Root: sh.Root, Dir: t.TempDir()}, chunker.Limits{})
+	errs := map[string]error{
+		"shares": shares, "block": block, "read": read, "node": node, "get": get, "query": query, "download": download,
+		"remove": s.Remove(sh.Root), "put": ds.Put(ctx, key, nil), "sync": ds.Sync(ctx, key), "batch": batch.Commit(ctx),
+	}
+	for what, err := range errs {
+		if !errors.Is(err, store.ErrClosed) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
 // TestDatastore runs go-datastore's own suite over the namespace, beside shares.
 func TestDatastore(t *testing.T) {
 	home := t.TempDir()

@@ -152,26 +152,18 @@ func (im *Import) writeRows(ctx context.Context, t *chunker.Tree, rec *record) e
 	if err != nil {
 		return err
 	}
-	b := im.s.db.NewBatch()
-	defer func() { b.Close() }()
-	flush := func() error {
-		if b.Len() < batchBytes {
-			return nil
-		}
-		full := b
-		b = im.s.db.NewBatch()
-		return errors.Join(ctx.Err(), im.s.commit(full, false))
-	}
-	if err := x.indexLeaves(b); err != nil {
+	out := &writer{s: im.s, b: im.s.db.NewBatch()}
+	defer func() { out.b.Close() }()
+	if err := x.indexLeaves(out.b); err != nil {
 		return err
 	}
 	for c, more := x.walker.Next(); more; c, more = x.walker.Next() {
 		block, err := im.block(c)
 		if err == nil {
-			err = x.add(b, block)
+			err = x.add(out.b, block)
 		}
 		if err == nil {
-			err = flush()
+			err = out.flush(ctx)
 		}
 		if err != nil {
 			return err
@@ -186,20 +178,38 @@ func (im *Import) writeRows(ctx context.Context, t *chunker.Tree, rec *record) e
 			return fmt.Errorf("no stat of %q was taken", e.Path)
 		}
 		r := row{path: e.Path, stat: st, cut: cutOf(x.layout, e, st.Size)}
-		_ = b.Set(keyFile(tagFile, im.id, e.First, i), r.encode(), nil)
+		_ = out.b.Set(keyFile(tagFile, im.id, e.First, i), r.encode(), nil)
 		rec.files++
-		if err := flush(); err != nil {
+		if err := out.flush(ctx); err != nil {
 			return err
 		}
 	}
 	rec.nodes, rec.leaves, rec.have = x.nodes, x.layout.Leaves(), x.layout.Leaves()
 	if im.disk {
 		k := keyID(tagTemp, im.id)
-		_ = b.DeleteRange(k, upper(k), nil)
+		_ = out.b.DeleteRange(k, upper(k), nil)
 	}
-	full := b
-	b = im.s.db.NewBatch()
-	return im.s.commit(full, false)
+	return out.commit(ctx)
+}
+
+// writer cuts a long row of writes into batches of bounded size.
+type writer struct {
+	s *Store
+	b *pebble.Batch
+}
+
+// flush commits the batch if it is full.
+func (w *writer) flush(ctx context.Context) error {
+	if w.b.Len() < batchBytes {
+		return nil
+	}
+	return w.commit(ctx)
+}
+
+func (w *writer) commit(ctx context.Context) error {
+	full := w.b
+	w.b = w.s.db.NewBatch()
+	return errors.Join(ctx.Err(), w.s.commit(full, false))
 }
 
 // cutOf reads the leaf sizes of a file entry; size is used for a lone raw root,

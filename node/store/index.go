@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"path/filepath"
 	"sync/atomic"
@@ -72,9 +74,13 @@ func (s *Store) closeIndex() error {
 	return s.ds.Close()
 }
 
-// room refuses what would fill the disk of the home. It costs one system call.
+// room refuses what would fill the disk of the home, and any write once the home is
+// gone, which Pebble would not survive either. It costs one system call.
 func (s *Store) room() error {
 	free, err := freeSpace(s.home)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("write index: the home %s was deleted: %w", s.home, err)
+	}
 	if err != nil || free >= reserveBytes {
 		return nil // what cannot be told is not full
 	}

@@ -165,10 +165,7 @@ func (d *Download) cloneLeaf(i int, digest []byte, r *Root, from int, buf []byte
 	if sum := sha256.Sum256(buf[:size]); string(sum[:]) != string(digest) {
 		return false, nil
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.setHave(i, size)
-	d.dirty[at.entry] = struct{}{}
+	d.wrote(i, at.entry, size)
 	return true, nil
 }
 

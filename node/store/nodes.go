@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -145,29 +146,26 @@ func (s *Store) purgeBlocks(id shareID, root cid.Cid) error {
 	if !root.Defined() {
 		return nil // an import that never came to its commit has none
 	}
-	del := s.db.NewBatch()
+	ctx := context.Background()
+	del := &writer{s: s, b: s.db.NewBatch()}
+	defer func() { del.b.Close() }()
 	move := func(b *pebble.Batch) error {
 		for r := b.Reader(); ; {
 			_, key, _, ok, err := r.Next()
 			if !ok || err != nil {
-				break
+				return errors.Join(err, del.flush(ctx))
 			}
 			if key[0] == tagBlock {
-				_ = del.Delete(key, nil)
+				_ = del.b.Delete(key, nil)
 			}
 		}
-		if del.Len() < batchBytes {
-			return nil
-		}
-		err := s.commit(del, false)
-		del = s.db.NewBatch()
-		return err
 	}
 	x, err := newIndexer(id, root, s.cfg.Limits)
 	if err == nil {
 		b := s.db.NewBatch()
-		err = x.indexLeaves(b)
-		_ = move(b)
+		if err = x.indexLeaves(b); err == nil {
+			err = move(b)
+		}
 		b.Close()
 	}
 	if err == nil {
@@ -177,14 +175,13 @@ func (s *Store) purgeBlocks(id shareID, root cid.Cid) error {
 		s.cfg.Logger.Warn("walk of removed share failed, scanning the index", "root", root, "error", err)
 		err = s.each([]byte{tagBlock}, func(key, _ []byte) error {
 			if at, _ := splitBlock(key); at == id {
-				_ = del.Delete(key, nil)
+				_ = del.b.Delete(key, nil)
 			}
-			return nil
+			return del.flush(ctx)
 		})
 	}
 	if err != nil {
-		del.Close()
 		return err
 	}
-	return s.commit(del, false)
+	return del.commit(ctx)
 }

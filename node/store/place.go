@@ -135,9 +135,7 @@ const (
 // differs. Only the files of a selection may be missing, and only beside one may there be
 // others. It compares sizes first, then hashes.
 func (d *Download) compare(ctx context.Context, name string) (likeness, error) {
-	t := *d.dst
-	t.part = name
-	t.dirs, t.files = newPool[string, *os.Root](d.s.cfg.OpenFiles), newPool[int, *os.File](1)
+	t := d.dst.beside(name)
 	defer t.closeHandles()
 	differs := func(rel string) error { return fmt.Errorf("%w: %s", ErrExists, t.path(rel)) }
 	fi, err := t.parent.Lstat(name)
@@ -150,36 +148,42 @@ func (d *Download) compare(ctx context.Context, name string) (likeness, error) {
 	merging := len(d.rec.selects) > 0 && t.tree
 	result := alike
 	seen := 0
-	for pass := range 2 {
+	check := func(test func(rel string, e chunker.Entry) (bool, error)) error {
 		for i, e := range d.x.layout.Entries() {
-			if !d.sel.want[i] || (pass == 1 && e.Kind != chunker.File) {
+			if !d.sel.want[i] {
 				continue
 			}
-			if err := ctx.Err(); err != nil {
-				return 0, err
-			}
+			seen++
 			rel := d.sel.rel(e.Path)
-			var same bool
-			if pass == 0 {
-				seen++
-				same, err = t.looksLike(rel, e)
-			} else {
-				same, err = d.holds(&t, rel, e)
-			}
-			if errors.Is(err, fs.ErrNotExist) && merging {
+			same, err := test(rel, e)
+			switch {
+			case ctx.Err() != nil:
+				return ctx.Err()
+			case errors.Is(err, fs.ErrNotExist) && merging:
 				result = partial
-				continue
-			}
-			if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errSymlink) {
-				return 0, fsError("compare", t.path(rel), err)
-			}
-			if !same {
-				return 0, differs(rel)
+			case err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errSymlink):
+				return fsError("compare", t.path(rel), err)
+			case !same:
+				return differs(rel)
 			}
 		}
+		return nil
+	}
+	if err := check(t.looksLike); err != nil {
+		return 0, err
+	}
+	entries := seen
+	err = check(func(rel string, e chunker.Entry) (bool, error) {
+		if e.Kind != chunker.File {
+			return true, nil
+		}
+		return d.holds(t, rel, e)
+	})
+	if err != nil {
+		return 0, err
 	}
 	if t.tree && !merging {
-		if n, err := t.countEntries(); err != nil || n != seen {
+		if n, err := t.countEntries(); err != nil || n != entries {
 			return 0, errors.Join(differs(""), err)
 		}
 	}
@@ -258,9 +262,9 @@ func (t *dest) countEntries() (int, error) {
 	return n, err
 }
 
-// place1 moves the result to its final name and records it. The intent is recorded
+// putInPlace moves the result to its final name and records it. The intent is recorded
 // first, so that a crash after the move is recognised.
-func (d *Download) place1(ctx context.Context, stats map[int]chunker.FileStat) (Share, error) {
+func (d *Download) putInPlace(ctx context.Context, stats map[int]chunker.FileStat) (Share, error) {
 	d.place.Lock()
 	defer d.place.Unlock()
 	if err := d.dst.closeHandles(); err != nil {
@@ -284,18 +288,18 @@ func (d *Download) place1(ctx context.Context, stats map[int]chunker.FileStat) (
 		d.mu.Unlock()
 		return Share{}, errors.Join(err, d.saveRecord(d.s.db.NewBatch(), true))
 	}
-	if err := d.dst.syncParent(); err != nil {
-		return Share{}, err
+	sh, err := Share{}, d.dst.syncParent()
+	if err == nil {
+		sh, err = d.recordShare(ctx, filepath.Join(d.dst.dir, name), stats)
 	}
-	sh, err := d.record1(ctx, filepath.Join(d.dst.dir, name), stats)
-	if err != nil {
-		return Share{}, err
-	}
+	// Moved is moved: if it could not be recorded, the next Download or start does that.
 	d.mu.Lock()
-	d.stage, d.result = done, sh
+	if d.stage, d.result = done, sh; err != nil {
+		d.stage = closed
+	}
 	d.mu.Unlock()
 	d.s.unclaim(d.rec.root)
-	return sh, d.dst.close()
+	return sh, errors.Join(err, d.dst.close())
 }
 
 // move brings the .part to name, whatever is there. It returns the stats of the files
@@ -329,9 +333,7 @@ func (d *Download) mergeable(name string) bool {
 
 // statsAt takes the stats of the wanted files below name.
 func (d *Download) statsAt(name string) (map[int]chunker.FileStat, error) {
-	t := *d.dst
-	t.part = name
-	t.dirs, t.files = newPool[string, *os.Root](d.s.cfg.OpenFiles), newPool[int, *os.File](1)
+	t := d.dst.beside(name)
 	defer t.closeHandles()
 	stats := map[int]chunker.FileStat{}
 	for i, e := range d.x.layout.Entries() {
@@ -353,9 +355,7 @@ func (d *Download) statsAt(name string) (map[int]chunker.FileStat, error) {
 
 // merge moves the files of a selection into the directory that earlier ones made.
 func (d *Download) merge(ctx context.Context, name string) (map[int]chunker.FileStat, error) {
-	to := *d.dst
-	to.part = name
-	to.dirs, to.files = newPool[string, *os.Root](d.s.cfg.OpenFiles), newPool[int, *os.File](1)
+	to := d.dst.beside(name)
 	defer to.closeHandles()
 	for i, e := range d.x.layout.Entries() {
 		if !d.sel.want[i] {
@@ -373,11 +373,11 @@ func (d *Download) merge(ctx context.Context, name string) (map[int]chunker.File
 			to.dirs.release(h)
 			continue
 		}
-		if err := d.mergeOne(&to, rel, e); err != nil {
+		if err := d.mergeOne(to, rel, e); err != nil {
 			return nil, fsError("move to", to.path(rel), err)
 		}
 	}
-	if err := d.dressDirs(&to); err != nil {
+	if err := d.dressDirs(to); err != nil {
 		return nil, err
 	}
 	stats, err := d.statsAt(name)

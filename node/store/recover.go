@@ -100,6 +100,6 @@ func (s *Store) recoverPlaced(rec *record) error {
 		}
 	}
 	_ = d.dst.parent.RemoveAll(rec.part + ".old") // the same, where names cannot be swapped
-	_, err = d.record1(context.Background(), final, stats)
+	_, err = d.recordShare(context.Background(), final, stats)
 	return err
 }

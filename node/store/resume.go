@@ -410,20 +410,16 @@ func (d *Download) rehash(ctx context.Context, f *os.File, entry, first, end int
 		if cap(buf) < size {
 			buf = make([]byte, size)
 		}
-		if n, _ := f.ReadAt(buf[:size], leaf.Offset); n < size {
-			continue
+		if n, _ := f.ReadAt(buf[:size], leaf.Offset); n == size && matches(buf[:size], leaf.CID) {
+			d.wrote(k, entry, size)
 		}
-		digest, _ := digestOf(leaf.CID)
-		if sum := sha256.Sum256(buf[:size]); string(sum[:]) != string(digest) {
-			continue
-		}
-		d.mu.Lock()
-		if leaf.Size < 0 {
-			d.loneSize = int64(size)
-		}
-		d.setHave(k, size)
-		d.dirty[entry] = struct{}{}
-		d.mu.Unlock()
 	}
 	return nil
+}
+
+// matches tells whether data is the block of c.
+func matches(data []byte, c cid.Cid) bool {
+	digest, ok := digestOf(c)
+	sum := sha256.Sum256(data)
+	return ok && string(sum[:]) == string(digest)
 }

@@ -38,7 +38,7 @@ func (s *Store) OpenRoot(root cid.Cid) (*Root, error) {
 	r := &Root{s: s, root: root}
 	rec, err := s.record(tagShare, root)
 	if err == nil {
-		if _, err = s.recheck(rec); err == nil {
+		if _, err = s.recheck(rec, maxMisses); err == nil {
 			err = r.reload()
 		}
 	} else if errors.Is(err, ErrNotFound) {

@@ -21,7 +21,7 @@ func (s *Store) Shares() ([]Share, error) {
 	}
 	list := make([]Share, 0, len(recs))
 	for _, r := range recs {
-		if r, err = s.recheck(r); err != nil {
+		if r, err = s.recheck(r, maxMisses); err != nil {
 			return nil, fmt.Errorf("list shares: %w", err)
 		}
 		list = append(list, r.share())
@@ -47,7 +47,7 @@ func sortShares(list []Share) {
 func (s *Store) Share(root cid.Cid) (Share, error) {
 	r, err := s.record(tagShare, root)
 	if err == nil {
-		if r, err = s.recheck(r); err != nil {
+		if r, err = s.recheck(r, maxMisses); err != nil {
 			return Share{}, err
 		}
 		return r.share(), nil

@@ -88,14 +88,19 @@ func (d *Download) writeLeaf(i int, data []byte) error {
 	if err != nil {
 		return fsError("write", d.dst.path(at.rel), err)
 	}
+	d.wrote(i, at.entry, len(data))
+	return nil
+}
+
+// wrote marks leaf i of an entry as written.
+func (d *Download) wrote(i, entry, size int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if at.size < 0 {
-		d.loneSize = int64(len(data))
+	if d.x.layout.Leaf(i).Size < 0 {
+		d.loneSize = int64(size)
 	}
-	d.setHave(i, len(data))
-	d.dirty[at.entry] = struct{}{}
-	return nil
+	d.setHave(i, size)
+	d.dirty[entry] = struct{}{}
 }
 
 // writeSingle writes a whole small file and closes it at once.
