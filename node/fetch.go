@@ -37,9 +37,9 @@ type fetch struct {
 	holders int // callers that want it to go on
 	state   api.State
 	stats   transfer.Stats
-	had     int64 // bytes there before this fetch
+	copied  int64 // bytes copied from a share that was here already
 	found   map[peer.ID]bool
-	layout  func() (name string, size int64, files int)
+	d       *store.Download // nil until it is open
 
 	share store.Share
 	err   error
@@ -116,30 +116,38 @@ func (n *Node) fetch(ctx context.Context, f *fetch) (store.Share, error) {
 	root := f.target.Root
 	f.setState(api.StateChecking)
 	if s, err := n.store.Share(root); err == nil && s.State == store.Complete && s.Have == s.Leaves {
-		return n.store.Export(ctx, f.target, f.copied)
+		return n.store.Export(ctx, f.target, f.setCopied)
 	}
 	d, err := n.store.Download(ctx, f.target, chunker.DefaultLimits())
+	if context.Cause(ctx) == errPaused && err != nil {
+		return store.Share{}, errors.Join(n.store.Pause(root), errPaused)
+	}
 	if err != nil {
 		return store.Share{}, err
 	}
 	defer d.Close()
 	f.begin(d)
-	if err := n.provide(ctx, root); err != nil {
-		return store.Share{}, err
+	share, err := n.bringIn(ctx, f, d)
+	if err != nil && context.Cause(ctx) == errPaused {
+		return share, errors.Join(d.Pause(), errPaused)
 	}
+	return share, err
+}
+
+func (n *Node) bringIn(ctx context.Context, f *fetch, d *store.Download) (store.Share, error) {
 	if err := n.swapIn(ctx, f, d); err != nil {
-		if context.Cause(ctx) == errPaused {
-			return store.Share{}, errors.Join(d.Pause(), errPaused)
-		}
 		return store.Share{}, err
 	}
 	f.setState(api.StateFinishing)
 	return d.Finish(ctx)
 }
 
-// swapIn runs the transfer with its two companions, the search for peers and the
-// checkpoints, and waits for all three.
+// swapIn announces that leaves will be here and runs the transfer with its two
+// companions, the search for peers and the checkpoints, and waits for all three.
 func (n *Node) swapIn(ctx context.Context, f *fetch, d *store.Download) error {
+	if err := n.provide(ctx, f.target.Root); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	var companions sync.WaitGroup
 	defer companions.Wait()
@@ -244,18 +252,16 @@ func (f *fetch) setState(s api.State) {
 	f.mu.Unlock()
 }
 
-// begin notes what the download starts with.
+// begin lets watchers see the download.
 func (f *fetch) begin(d *store.Download) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.layout = d.Summary
-	f.had = d.HaveBytes()
+	f.d = d
+	f.mu.Unlock()
 }
 
-// copied notes what came from a share that was here already.
-func (f *fetch) copied(bytes int64) {
+func (f *fetch) setCopied(bytes int64) {
 	f.mu.Lock()
-	f.had = bytes
+	f.copied = bytes
 	f.mu.Unlock()
 }
 

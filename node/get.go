@@ -91,15 +91,15 @@ func (f *fetch) progress() api.Progress {
 	s := f.stats
 	p := api.Progress{
 		State: f.state, CID: f.target.Root.String(), Name: f.target.Name,
-		Bytes: f.had + s.Bytes, Total: s.Total, Chunks: int64(s.Have),
+		Bytes: f.copied, Total: s.Total, Chunks: int64(s.Have),
 		Peers: len(s.Peers), Found: len(f.found), Rate: s.Rate,
 	}
-	if f.layout != nil {
-		name, size, files := f.layout()
+	if f.d != nil {
+		name, size, files := f.d.Summary()
 		if name != "" {
 			p.Name = name
 		}
-		p.Total, p.Files = max(p.Total, size), int64(files)
+		p.Bytes, p.Total, p.Files = f.d.HaveBytes(), max(p.Total, size), int64(files)
 	}
 	if p.Rate > 0 && p.Total > p.Bytes {
 		p.ETA = float64(p.Total-p.Bytes) / p.Rate
@@ -122,7 +122,7 @@ func (f *fetch) result(start time.Time) api.GetResult {
 		CID: f.share.Root.String(), Path: f.share.Path,
 		Size: f.share.HaveBytes, Files: int64(f.share.Files),
 		Seconds: time.Since(start).Seconds(), From: map[string]int64{},
-		Had: f.had, Duplicate: f.stats.Duplicate, Corrupt: f.stats.Corrupt,
+		Had: f.share.HaveBytes - f.stats.Bytes, Duplicate: f.stats.Duplicate, Corrupt: f.stats.Corrupt,
 	}
 	for id, bytes := range f.stats.From {
 		r.From[id.String()] = bytes
