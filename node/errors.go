@@ -30,6 +30,7 @@ func userError(err error) error {
 		{store.ErrNoSpace, api.NoSpace, "Free some space and run the same command: it goes on where it stopped."},
 		{store.ErrReadOnly, api.ReadOnly, "Choose another destination with -o."},
 		{store.ErrDenied, api.ReadOnly, "Choose another destination with -o."},
+		{store.ErrNoDir, api.ReadOnly, "Make the directory first, or choose another destination with -o."},
 		{store.ErrBusy, api.Conflict, "Wait for it, or remove it with `shoal rm`."},
 		{store.ErrChanged, api.Changed, "`shoal verify` tells which files; share it again to offer the new content."},
 		{chunker.ErrChanged, api.Changed, "Share it again once nothing writes to it."},

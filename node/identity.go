@@ -25,6 +25,19 @@ func Identity(home string) (peer.ID, error) {
 	return peer.IDFromPrivateKey(key)
 }
 
+// EnsureIdentity is Identity, but makes the home and its key where there are none. It
+// takes no lock: of two that come at once, one makes the key and both return it.
+func EnsureIdentity(home string) (peer.ID, error) {
+	if err := os.MkdirAll(home, 0o700); err != nil {
+		return "", fmt.Errorf("make home: %w", err)
+	}
+	key, err := loadOrCreateKey(home)
+	if err != nil {
+		return "", err
+	}
+	return peer.IDFromPrivateKey(key)
+}
+
 // loadOrCreateKey reads the key in home, or makes one (mode 0600) the first time.
 func loadOrCreateKey(home string) (crypto.PrivKey, error) {
 	path := filepath.Join(home, keyFile)
@@ -40,10 +53,10 @@ func loadOrCreateKey(home string) (crypto.PrivKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make identity key: %w", err)
 	}
-	if err := writeFileSynced(path, raw); err != nil {
+	if err := createSynced(path, raw); err != nil {
 		return nil, fmt.Errorf("save identity key: %w", err)
 	}
-	return key, nil
+	return readKey(path) // another process may have been first
 }
 
 func readKey(path string) (crypto.PrivKey, error) {
@@ -58,8 +71,9 @@ func readKey(path string) (crypto.PrivKey, error) {
 	return key, nil
 }
 
-// writeFileSynced writes a private file so that a crash leaves all of it or none.
-func writeFileSynced(path string, data []byte) error {
+// createSynced makes a private file unless there is one, so that a crash leaves all
+// of it or none.
+func createSynced(path string, data []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-*")
 	if err != nil {
 		return err
@@ -75,5 +89,9 @@ func writeFileSynced(path string, data []byte) error {
 	if err != nil {
 		return err
 	}
-	return os.Rename(f.Name(), path)
+	err = os.Link(f.Name(), path)
+	if err == nil || errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	return os.Rename(f.Name(), path) // a file system without hard links
 }

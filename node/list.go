@@ -13,10 +13,22 @@ import (
 	"shoal/node/store"
 )
 
-// List gives every share, oldest first, unfinished downloads included.
-func (n *Node) List(context.Context) ([]api.Share, error) {
+// List gives every share, oldest first, unfinished downloads included. It looks at
+// the files first, so that one that was edited or deleted shows.
+func (n *Node) List(ctx context.Context) ([]api.Share, error) {
 	shares, err := n.store.Shares()
 	if err != nil {
+		return nil, userError(err)
+	}
+	for _, s := range shares {
+		if s.State != store.Complete {
+			continue
+		}
+		if err := n.store.Check(ctx, s.Root); err != nil && ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+	}
+	if shares, err = n.store.Shares(); err != nil {
 		return nil, userError(err)
 	}
 	out := make([]api.Share, 0, len(shares))
@@ -37,12 +49,16 @@ func (n *Node) apiShare(s store.Share) api.Share {
 }
 
 // find returns the share that ref names, as the API and as the store knows it.
-func (n *Node) find(ctx context.Context, ref string) (api.Share, cid.Cid, error) {
-	shares, err := n.List(ctx)
+func (n *Node) find(ref string) (api.Share, cid.Cid, error) {
+	shares, err := n.store.Shares()
 	if err != nil {
-		return api.Share{}, cid.Undef, err
+		return api.Share{}, cid.Undef, userError(err)
 	}
-	s, err := api.MatchShare(shares, ref)
+	known := make([]api.Share, 0, len(shares))
+	for _, s := range shares {
+		known = append(known, n.apiShare(s))
+	}
+	s, err := api.MatchShare(known, ref)
 	if err != nil {
 		return s, cid.Undef, err
 	}
@@ -51,8 +67,8 @@ func (n *Node) find(ctx context.Context, ref string) (api.Share, cid.Cid, error)
 }
 
 // Entries lists what is in a share, in the order of its leaves.
-func (n *Node) Entries(ctx context.Context, ref string) ([]api.Entry, error) {
-	_, root, err := n.find(ctx, ref)
+func (n *Node) Entries(_ context.Context, ref string) ([]api.Entry, error) {
+	_, root, err := n.find(ref)
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +114,7 @@ func countBits(bits []byte, first, count int) int {
 
 // Remove forgets a share; an unfinished download is stopped first.
 func (n *Node) Remove(ctx context.Context, ref string) (api.Share, error) {
-	s, root, err := n.find(ctx, ref)
+	s, root, err := n.find(ref)
 	if err != nil {
 		return s, err
 	}
@@ -120,7 +136,7 @@ func (n *Node) Remove(ctx context.Context, ref string) (api.Share, error) {
 
 // Verify compares a share with its files and serves what fits again.
 func (n *Node) Verify(ctx context.Context, req api.VerifyRequest, progress func(api.Progress)) (api.VerifyResult, error) {
-	s, root, err := n.find(ctx, req.Ref)
+	s, root, err := n.find(req.Ref)
 	if err != nil {
 		return api.VerifyResult{}, err
 	}

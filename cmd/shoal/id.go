@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 
 	"shoal/node"
 	"shoal/node/api"
@@ -40,26 +38,18 @@ func runID(ctx context.Context, c *call) error {
 	return c.out.err
 }
 
-// identity asks the daemon, else reads the key, else lets a node make one.
-func (c *call) identity(ctx context.Context) (id api.Identity, err error) {
+// identity asks the daemon, else reads the key, else makes one.
+func (c *call) identity(ctx context.Context) (api.Identity, error) {
 	s, err := c.daemon(ctx)
 	if err == nil {
 		return s.ID(ctx)
 	}
 	if api.AsError(err).Code != api.NoDaemon {
-		return id, err
+		return api.Identity{}, err
 	}
-	known, err := node.Identity(c.home)
-	if err == nil {
-		return api.Identity{ID: known.String(), Addrs: []string{}}, nil
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return id, err
-	}
-	_, s, err = c.connect(ctx, c.offline)
+	known, err := node.EnsureIdentity(c.home)
 	if err != nil {
-		return id, err
+		return api.Identity{}, err
 	}
-	defer c.leave(s, &err)
-	return s.ID(ctx)
+	return api.Identity{ID: known.String(), Addrs: []string{}}, nil
 }

@@ -109,6 +109,9 @@ func (d *Download) AddNode(block []byte) error {
 	return d.ready(context.Background())
 }
 
+// syncNodes is how many inner nodes a kill may cost while they still arrive.
+const syncNodes = 256
+
 // addNode walks one block and indexes it.
 func (d *Download) addNode(block []byte) error {
 	d.mu.Lock()
@@ -121,7 +124,8 @@ func (d *Download) addNode(block []byte) error {
 		b.Close()
 		return fmt.Errorf("%s: %w", d.rec.root, err)
 	}
-	if err := d.s.commit(b, false); err != nil {
+	// The chunks of a download are only as safe as the nodes that name them.
+	if err := d.s.commit(b, d.x.layout.Complete() || d.x.nodes%syncNodes == 0); err != nil {
 		return err
 	}
 	d.dirtyRec = true

@@ -19,6 +19,7 @@ var (
 	ErrNoSpace    = errors.New("not enough space on the disk")
 	ErrReadOnly   = errors.New("the file system is read-only")
 	ErrDenied     = errors.New("permission denied")
+	ErrNoDir      = errors.New("no such directory to put it in")
 	ErrIncomplete = errors.New("the download is not complete")
 	ErrNoMatch    = errors.New("no such path in the share")
 	ErrClosed     = errors.New("closed")

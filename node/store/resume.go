@@ -85,8 +85,8 @@ func (t Target) checked() (Target, error) {
 	}
 	t.Dir, t.Sub, t.Select = dir, cleanSub(t.Sub), cleanSelects(t.Select)
 	fi, err := os.Stat(dir)
-	if err == nil && !fi.IsDir() {
-		err = errors.New("it is no directory")
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !fi.IsDir() {
+		return t, fmt.Errorf("open destination %s: %w", dir, ErrNoDir)
 	}
 	return t, fsError("open destination", dir, err)
 }
