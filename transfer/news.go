@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"slices"
 	"time"
 
 	"shoal/transfer/sched"
@@ -37,8 +38,27 @@ func (s *session) drain(now time.Time) error {
 	return failed
 }
 
-// arrived books a leaf.
+// arrived books a leaf. A second copy may get here while the first is still being
+// written; then it waits, for the scheduler takes either to mean that the leaf is held.
 func (s *session) arrived(now time.Time, a arrival) {
+	if a.surplus && !s.sched.Has(sched.Leaf(a.leaf)) {
+		s.early = append(s.early, a)
+		return
+	}
+	s.bookArrival(now, a)
+	if a.surplus || len(s.early) == 0 {
+		return
+	}
+	s.early = slices.DeleteFunc(s.early, func(e arrival) bool {
+		if e.leaf != a.leaf {
+			return false
+		}
+		s.bookArrival(now, e)
+		return true
+	})
+}
+
+func (s *session) bookArrival(now time.Time, a arrival) {
 	id := a.sub.c.peer
 	s.stats.arrived(now, id, int(a.size), a.surplus)
 	if !a.surplus {

@@ -46,9 +46,10 @@ type session struct {
 	complete bool
 	named    bool
 	finished bool
-	fresh    []uint32 // verified leaves to publish
-	here     []uint32 // leaves that appeared, the scheduler does not know yet
-	swept    int      // the leaf looked at last
+	fresh    []uint32  // verified leaves to publish
+	early    []arrival // second copies of leaves still being written
+	here     []uint32  // leaves that appeared, the scheduler does not know yet
+	swept    int       // the leaf looked at last
 	stats    tally
 	infos    []sched.LeafInfo // scratch
 	leaves   []uint32         // scratch
