@@ -17,7 +17,7 @@ func TestChanged(t *testing.T) {
 	for i, row := range []struct {
 		name   string
 		change func(path string) error
-		gone   bool
+		left   left
 	}{
 		{"edited", func(path string) error {
 			f, err := os.OpenFile(path, os.O_WRONLY, 0)
@@ -26,8 +26,8 @@ func TestChanged(t *testing.T) {
 			}
 			_, err = f.WriteAt([]byte("edited"), 100)
 			return closed(f, err)
-		}, false},
-		{"truncated", func(path string) error { return os.Truncate(path, chunk+5) }, false},
+		}, someChunks},
+		{"truncated", func(path string) error { return os.Truncate(path, chunk+5) }, someChunks},
 		{"appended", func(path string) error {
 			f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
 			if err != nil {
@@ -35,14 +35,14 @@ func TestChanged(t *testing.T) {
 			}
 			_, err = f.WriteString("more")
 			return closed(f, err)
-		}, false},
+		}, allChunks},
 		{"replaced", func(path string) error {
 			if err := os.WriteFile(path+".new", []byte("another file"), 0o644); err != nil {
 				return err
 			}
 			return os.Rename(path+".new", path)
-		}, false},
-		{"deleted", os.Remove, true},
+		}, someChunks},
+		{"deleted", os.Remove, noFile},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			path := testnet.RandomFile(t, sharer.Path(row.name), 4*chunk, byte(i))
@@ -55,9 +55,14 @@ func TestChanged(t *testing.T) {
 			if s, _ := sharer.FindShare(shared.CID); s.State != api.StateChanged || s.Reason == "" {
 				t.Errorf("the sharer lists it as %s, reason %q", s.State, s.Reason)
 			}
-			sharer.Run("verify", shared.CID) // exit code 4, checked below; some chunks may be served again
-			sharer.Fails(4, "verify", shared.CID)
-			if !row.gone {
+			if row.left == allChunks { // what was shared is still in there
+				sharer.Must("verify", shared.CID)
+				fetcher.Get(shared.Link, dest)
+			} else {
+				sharer.Fails(4, "verify", shared.CID)
+				sharer.Fails(4, "verify", shared.CID) // and so it stays
+			}
+			if row.left != noFile {
 				again := sharer.Share(path)
 				if again.CID == shared.CID {
 					t.Errorf("changed, and yet still %s", again.CID)
@@ -72,6 +77,15 @@ func TestChanged(t *testing.T) {
 		})
 	}
 }
+
+// left says what a change leaves of what was shared.
+type left int
+
+const (
+	someChunks left = iota
+	allChunks
+	noFile
+)
 
 // TestChangedTree changes one file of a shared tree: the others go on being served, and sharing again heals it.
 func TestChangedTree(t *testing.T) {

@@ -21,9 +21,18 @@ type Result struct {
 	Stderr string
 }
 
-// String shows the whole of it, for messages of failed tests.
+// String shows it for messages of failed tests, of long output the end.
 func (r Result) String() string {
-	return fmt.Sprintf("shoal %s\nexit code: %d\nstdout: %s\nstderr: %s", strings.Join(r.Args, " "), r.Code, r.Stdout, r.Stderr)
+	return fmt.Sprintf("shoal %s\nexit code: %d\nstdout: %s\nstderr: %s", strings.Join(r.Args, " "), r.Code, end(r.Stdout), end(r.Stderr))
+}
+
+// end is the last part of a long text.
+func end(s string) string {
+	const most = 4000
+	if len(s) <= most {
+		return s
+	}
+	return "[…] " + s[len(s)-most:]
 }
 
 // Command prepares `shoal --home HOME args…` in the daemon's directory, not started.

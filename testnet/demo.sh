@@ -44,7 +44,11 @@ demo_end() {
 	cp "$work"/*.get "$work"/*.err "$main/demo-logs" 2>/dev/null || true
 	chmod -R u+w "$work" # --preserve copies read-only directories as such
 	rm -rf "$work"
-	[ $code -eq 0 ] || say "demo: failed; the logs are in $main/demo-logs"
+	case $code in
+	0) ;;
+	130 | 143) say "demo: interrupted; everything is stopped and removed but for the logs in $main/demo-logs" ;;
+	*) say "demo: failed; the logs are in $main/demo-logs" ;;
+	esac
 }
 
 # fetch I WHAT LINK starts a get by peer I of the tree or the file to $work/I.WHAT; its output goes to $work/I.WHAT.get.
@@ -110,7 +114,7 @@ share_one() {
 	printf -v "link_$1" '%s' "$(field link "$line")"
 	printf -v "cid_$1" '%s' "$(field cid "$line")"
 	printf -v "size_$1" '%s' "$(field size "$line")"
-	row 1 "$1" "$(field seconds "$line")" "$(field size "$line")" "shared in place: $(field files "$line") files, $(field chunks "$line") chunks" -
+	row 1 "$1" "$(field seconds "$line")" "$(field size "$line")" "shared in place, $(field chunks "$line") chunks" -
 }
 
 # listing DIR prints kind, mode, symlink target, path and, but for symlinks, modification time of all that is in a tree.

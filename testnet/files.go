@@ -1,7 +1,6 @@
 package testnet
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -81,6 +80,7 @@ func treeNodes() []node {
 // unixfs-v1-2025), all with modification times in the past that differ to the nanosecond. It returns dir.
 func MakeTree(t testing.TB, dir string, many int) string {
 	t.Helper()
+	t.Cleanup(func() { makeWritable(dir) })
 	nodes := treeNodes()
 	for i := range many {
 		nodes = append(nodes, node{path: fmt.Sprintf("many/file number %05d in a directory of many", i), text: fmt.Sprint(i)})
@@ -160,7 +160,11 @@ type comparison struct {
 	preserve  bool
 	count     int
 	listed    []string // at most 20
+	a, b      []byte   // buffers for contents
 }
+
+// compareBytes is how much of two files is compared at once.
+const compareBytes = 256 << 10
 
 func (c *comparison) differ(rel, format string, args ...any) {
 	c.count++
@@ -244,39 +248,39 @@ func (c *comparison) compareContents(rel string) error {
 		return err
 	}
 	defer got.Close()
-	at, err := firstDifference(want, got)
+	if c.a == nil {
+		c.a, c.b = make([]byte, compareBytes), make([]byte, compareBytes)
+	}
+	at, err := firstDifference(want, got, c.a, c.b)
 	if err == nil && at >= 0 {
 		c.differ(rel, "differs from byte %d on", at)
 	}
 	return err
 }
 
-// firstDifference is the offset of the first byte in which two streams of one length differ, -1 if there is none.
-func firstDifference(a, b io.Reader) (int64, error) {
-	ra, rb := bufio.NewReaderSize(a, 1<<20), bufio.NewReaderSize(b, 1<<20)
+// firstDifference is the offset of the first byte in which two streams differ, or at which one ends; -1 if there is none. The
+// buffers are of one size.
+func firstDifference(a, b io.Reader, bufA, bufB []byte) (int64, error) {
 	for at := int64(0); ; {
-		pa, err := ra.Peek(1 << 20)
-		if err != nil && err != io.EOF {
+		n, err := io.ReadFull(a, bufA)
+		if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
 			return 0, err
 		}
-		pb, err := rb.Peek(max(len(pa), 1))
-		if err != nil && err != io.EOF {
+		m, err := io.ReadFull(b, bufB)
+		if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
 			return 0, err
 		}
-		if !bytes.Equal(pa, pb) {
-			for i := range min(len(pa), len(pb)) {
-				if pa[i] != pb[i] {
-					return at + int64(i), nil
-				}
+		if !bytes.Equal(bufA[:n], bufB[:m]) {
+			i := 0
+			for i < min(n, m) && bufA[i] == bufB[i] {
+				i++
 			}
-			return at + int64(min(len(pa), len(pb))), nil
+			return at + int64(i), nil
 		}
-		if len(pa) == 0 {
+		if n < len(bufA) {
 			return -1, nil
 		}
-		ra.Discard(len(pa))
-		rb.Discard(len(pa))
-		at += int64(len(pa))
+		at += int64(n)
 	}
 }
 

@@ -68,6 +68,7 @@ func TestAlone(t *testing.T) {
 	// What it fetched without a daemon, a daemon serves.
 	fetcher.Restart()
 	other := lab.Add(1)
+	lab.Meet(other, fetcher)
 	sharer.Stop()
 	other.Get(shared.CID, other.Path("copy"))
 	lab.Same(path, other.Path("copy"), false)

@@ -3,6 +3,8 @@ package testnet
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -40,7 +42,7 @@ func Start(t testing.TB, n int, opts Options) *Lab {
 	if opts.Dir == "" {
 		opts.Dir = t.TempDir()
 	}
-	l := &Lab{t: t, Net: New(Config{Dir: opts.Dir, Bin: binary(t), Args: opts.Args, Env: opts.Env})}
+	l := &Lab{t: t, Net: New(Config{Dir: opts.Dir, Bin: binary(t), Args: append([]string{"--log-level", "debug"}, opts.Args...), Env: opts.Env})}
 	t.Cleanup(func() { l.cleanup(opts.Dir) })
 	if n > 0 {
 		l.Add(1) // the others join through it
@@ -76,7 +78,7 @@ func (l *Lab) cleanup(dir string) {
 	}
 	if l.t.Failed() {
 		for _, d := range l.Daemons() {
-			l.t.Logf("log of daemon %d (last lines):\n%s", d.Index(), d.LogTail(40))
+			l.t.Logf("log of daemon %d (last lines):\n%s", d.Index(), d.LogTail(80))
 		}
 	}
 	makeWritable(dir)
@@ -95,6 +97,19 @@ func (l *Lab) Eventually(what string, cond func() bool) {
 			l.t.Fatalf("not within %s: %s", readyWithin, what)
 		}
 	}
+}
+
+// Meet waits until two peers are connected. Peers that joined through a third may not be yet, and lose each other if that one
+// goes.
+func (l *Lab) Meet(a, b *Peer) {
+	l.t.Helper()
+	l.Eventually(fmt.Sprintf("peers %d and %d are connected", a.Index(), b.Index()), func() bool {
+		peers, err := a.Client().Peers(context.Background())
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		return slices.ContainsFunc(peers, func(p api.Peer) bool { return p.ID == b.ID() })
+	})
 }
 
 // Same fails the test if two files or trees differ; see the function Same.

@@ -26,24 +26,30 @@ func benchFetch(ctx context.Context, b *bench) error {
 	ours := b.report.row("fetch: shoal, verified and written", "MB/s")
 	tuned := b.report.row("fetch: bare stream, shoal's transports", "MB/s")
 	plain := b.report.row("fetch: bare stream, libp2p's defaults", "MB/s")
-	mb := float64(b.size) / 1e6
+	oursCPU := b.report.row("fetch: CPU, both daemons", "s/GiB")
+	tunedCPU := b.report.row("fetch: CPU, bare stream, shoal's transports", "s/GiB")
+	plainCPU := b.report.row("fetch: CPU, bare stream, libp2p's defaults", "s/GiB")
+	mb, gib := float64(b.size)/1e6, float64(b.size)/(1<<30)
 	for i := range b.runs {
 		for _, limit := range []struct {
-			s     *series
-			tuned bool
-		}{{plain, false}, {tuned, true}} {
-			rate, err := bareStream(ctx, path, limit.tuned)
+			rate, cpu *series
+			tuned     bool
+		}{{plain, plainCPU, false}, {tuned, tunedCPU, true}} {
+			rate, cpu, err := bareStream(ctx, path, limit.tuned)
 			if err != nil {
 				return err
 			}
-			limit.s.add(rate / 1e6)
+			limit.rate.add(rate / 1e6)
+			limit.cpu.add(cpu / gib)
 		}
+		before := l.cpu()
 		dest := filepath.Join(b.dir, fmt.Sprintf("copy-%d", i))
 		_, seconds, err := fetch(ctx, l.daemons[1], shared.Link, dest, b.size)
 		if err != nil {
 			return err
 		}
 		ours.add(mb / seconds)
+		oursCPU.add((l.cpu() - before) / gib)
 	}
 	l.close()
 	b.report.ratio("fetch: shoal / bare, shoal's transports", ours, tuned, "goal 0.85")

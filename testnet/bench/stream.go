@@ -32,41 +32,50 @@ const (
 	streamBuf   = 1 << 20
 )
 
-// bareStream moves path between two processes once and returns bytes a second.
-func bareStream(ctx context.Context, path string, tuned bool) (float64, error) {
+// bareStream moves path between two processes once. It returns bytes a second, and
+// the CPU seconds of both, their start included.
+func bareStream(ctx context.Context, path string, tuned bool) (rate, cpu float64, err error) {
 	self, err := os.Executable()
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	mode := fmt.Sprintf("-tuned=%v", tuned)
 	sender := exec.CommandContext(ctx, self, streamVerb, mode, "-send", path)
 	sender.Stderr = os.Stderr
 	out, err := sender.StdoutPipe()
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	hold, err := sender.StdinPipe() // closing it ends the sender
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	if err := sender.Start(); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	defer sender.Wait()
-	defer hold.Close()
+	defer func() {
+		hold.Close()
+		if werr := sender.Wait(); err == nil {
+			err = werr
+		}
+		cpu += cpuOf(sender)
+	}()
 	addr, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
-		return 0, fmt.Errorf("the sending end did not start: %w", err)
+		return 0, 0, fmt.Errorf("the sending end did not start: %w", err)
 	}
 	receiver := exec.CommandContext(ctx, self, streamVerb, mode, "-from", strings.TrimSpace(addr))
 	receiver.Stderr = os.Stderr
 	line, err := receiver.Output()
 	if err != nil {
-		return 0, fmt.Errorf("the receiving end: %w", err)
+		return 0, 0, fmt.Errorf("the receiving end: %w", err)
 	}
-	var rate float64
 	_, err = fmt.Sscan(string(line), &rate)
-	return rate, err
+	return rate, cpuOf(receiver), err
+}
+
+func cpuOf(c *exec.Cmd) float64 {
+	return (c.ProcessState.UserTime() + c.ProcessState.SystemTime()).Seconds()
 }
 
 // runStreamEnd is one end of a bare stream, in a process of its own.
