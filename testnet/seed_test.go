@@ -9,6 +9,7 @@ import (
 	"os"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/ipfs/go-cid"
 	"github.com/ipfs/go-datastore"
@@ -69,7 +70,11 @@ func newSeed(t *testing.T, lab *testnet.Lab, path string, tamper func(i int, lea
 		s.host.Close()
 		running.Wait()
 	})
-	<-routing.Ready()
+	select {
+	case <-routing.Ready():
+	case <-time.After(time.Minute):
+		t.Fatal("the seed does not get into the network")
+	}
 	if err := routing.Provide(ctx, s.root); err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +160,7 @@ func (s *seed) OpenRoot(root cid.Cid) (transfer.Root, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &seedRoot{seed: s, file: f}, nil
+	return &seedRoot{seed: s, file: f, at: -1}, nil
 }
 
 // Block implements transfer.Source.
@@ -165,6 +170,8 @@ func (s *seed) Block(cid.Cid, []byte) ([]byte, error) { return nil, transfer.Err
 type seedRoot struct {
 	*seed
 	file *os.File
+	at   int    // the leaf in data
+	data []byte // as it leaves; nil before the first
 }
 
 func (r *seedRoot) Name() string   { return "seeded" }
@@ -180,25 +187,34 @@ func (r *seedRoot) Node(i int) ([]byte, error) {
 	return r.nodes[i], nil
 }
 
-func (r *seedRoot) ReadLeaf(i int, buf []byte) (int, error) {
-	leaf := r.layout.Leaf(i)
-	if len(buf) < leaf.Size {
-		return 0, io.ErrShortBuffer
+// ReadLeafAt prepares a leaf when its beginning is asked for and keeps it for the rest.
+func (r *seedRoot) ReadLeafAt(i int, buf []byte, off int) (n, size int, err error) {
+	if off == 0 || i != r.at {
+		if r.data, err = r.leaf(i); err != nil {
+			return 0, 0, err
+		}
+		r.at = i
 	}
-	data := buf[:leaf.Size]
+	return copy(buf, r.data[min(off, len(r.data)):]), len(r.data), nil
+}
+
+// leaf reads a leaf, lets the test tamper with it and counts it.
+func (r *seedRoot) leaf(i int) ([]byte, error) {
+	leaf := r.layout.Leaf(i)
+	data := make([]byte, leaf.Size)
 	if _, err := r.file.ReadAt(data, leaf.Offset); err != nil && !errors.Is(err, io.EOF) {
-		return 0, fmt.Errorf("read leaf %d: %w", i, err)
+		return nil, fmt.Errorf("read leaf %d: %w", i, err)
 	}
 	if r.tamper != nil {
 		var err error
 		if data, err = r.tamper(i, data); err != nil {
-			return 0, err
+			return nil, err
 		}
 	}
 	r.mu.Lock()
 	r.served[i]++
 	r.mu.Unlock()
-	return copy(buf, data), nil
+	return data, nil
 }
 
 // gate lets a number of leaves through and holds up the others until it is opened.
