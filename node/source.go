@@ -29,9 +29,9 @@ func (s source) Block(c cid.Cid, buf []byte) ([]byte, error) {
 
 type sourceRoot struct{ *store.Root }
 
-func (r sourceRoot) ReadLeaf(i int, buf []byte) (int, error) {
-	n, err := r.Root.ReadLeaf(i, buf)
-	return n, swapError(err)
+func (r sourceRoot) ReadLeafAt(i int, buf []byte, off int) (n, size int, err error) {
+	n, size, err = r.Root.ReadLeafAt(i, buf, off)
+	return n, size, swapError(err)
 }
 
 // swapError tells a store's error in the words of the swap protocol.

@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"time"
@@ -11,9 +12,11 @@ import (
 )
 
 const (
-	groupBytes = 256 << 10 // small leaves are gathered into one write of this
-	nodesBytes = 64 << 10  // and small nodes of this, so that leaves get their turn
-	maxMisses  = 1024      // leaves that cannot be read before control frames get a turn
+	// sendBytes is the buffer leaves are sent through: small enough to stay in a
+	// core's cache between file and socket, and with the muxer's header one frame.
+	sendBytes  = 248 << 10
+	nodesBytes = 64 << 10 // and small nodes of this, so that leaves get their turn
+	maxMisses  = 1024     // leaves that cannot be read before control frames get a turn
 )
 
 // step does the next piece of work, if any: a new or ended subscription, else
@@ -237,7 +240,7 @@ func (v *server) sendBlock() (bool, error) {
 		return true, err
 	}
 	if v.buf == nil {
-		v.buf = v.c.e.bufs.get(classes[2])
+		v.buf = v.c.e.bufs.get(sendBytes)
 	}
 	block, err := v.c.e.src.Block(ask.c, v.buf.b)
 	if err != nil || len(block) > wire.MaxPayload {
@@ -247,12 +250,12 @@ func (v *server) sendBlock() (bool, error) {
 	return true, v.c.write(wire.Append(nil, wire.Block{ID: ask.id, Index: ask.index, Block: block}))
 }
 
-// sendLeaves reads requested leaves behind one another into the buffer, up to
-// groupBytes or the first larger one, each behind its header, and writes them at
-// once.
+// sendLeaves reads requested leaves behind one another into the buffer, as long as
+// they fit, each behind its header, and writes them at once. The rest of one that
+// does not fit follows in pieces.
 func (v *server) sendLeaves() (bool, error) {
 	n, misses, worked := 0, 0, false
-	for n < groupBytes && misses < maxMisses {
+	for n+headerRoom < sendBytes && misses < maxMisses {
 		sv, leaf, ok := v.nextLeaf()
 		if !ok {
 			break
@@ -264,16 +267,16 @@ func (v *server) sendLeaves() (bool, error) {
 				return true, err
 			}
 		}
-		size, err := v.readLeaf(sv, leaf, n)
+		got, size, err := v.readLeaf(sv, leaf, n)
 		switch {
-		case err == nil:
-			n += headerRoom + size
-		case errors.Is(err, io.ErrShortBuffer) && n > 0:
-			v.unread(sv, leaf)
-			return true, v.c.write(v.buf.b[:n])
-		default:
+		case err != nil:
 			misses++
 			v.lose(sv, leaf, err)
+		case got == size:
+			n += headerRoom + size
+		default:
+			v.tellLost()
+			return true, v.sendPieces(sv, leaf, n+headerRoom+got, got, size)
 		}
 	}
 	v.tellLost()
@@ -283,30 +286,48 @@ func (v *server) sendLeaves() (bool, error) {
 	return true, v.c.write(v.buf.b[:n])
 }
 
-// readLeaf reads one leaf behind what the buffer holds already. Alone in a buffer
-// that is too small, it gets the largest one.
-func (v *server) readLeaf(sv *serve, leaf uint32, off int) (int, error) {
+// readLeaf reads a leaf, or as much of it as fits, behind what the buffer holds already.
+func (v *server) readLeaf(sv *serve, leaf uint32, at int) (got, size int, err error) {
 	r, err := v.open(sv)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	if v.buf == nil {
-		v.buf = v.c.e.bufs.get(classes[2])
+		v.buf = v.c.e.bufs.get(sendBytes)
 	}
-	if len(v.buf.b) < off+headerRoom {
-		return 0, io.ErrShortBuffer
-	}
-	size, err := r.ReadLeaf(int(leaf), v.buf.b[off+headerRoom:])
-	if errors.Is(err, io.ErrShortBuffer) && off == 0 && v.buf.class < len(classes)-1 {
-		v.c.e.bufs.put(v.buf)
-		v.buf = v.c.e.bufs.get(wire.MaxPayload)
-		size, err = r.ReadLeaf(int(leaf), v.buf.b[headerRoom:])
-	}
+	got, size, err = r.ReadLeafAt(int(leaf), v.buf.b[at+headerRoom:sendBytes], 0)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	wire.PutDataHeader(v.buf.b[off:], sv.handle, leaf, size)
-	return size, nil
+	if size > wire.MaxPayload {
+		return 0, 0, fmt.Errorf("leaf %d has %d bytes: %w", leaf, size, ErrNotHave)
+	}
+	wire.PutDataHeader(v.buf.b[at:], sv.handle, leaf, size)
+	return got, size, nil
+}
+
+// sendPieces sends the full bytes of the buffer, which end with the first got bytes
+// of a leaf, and the rest of that leaf. Once its header is out, the rest has to
+// follow: an error in between ends the stream, and the peer hears the reason when it
+// asks again.
+func (v *server) sendPieces(sv *serve, leaf uint32, full, got, size int) error {
+	if err := v.c.write(v.buf.b[:full]); err != nil {
+		return err
+	}
+	for off := got; off < size; {
+		n, _, err := sv.r.ReadLeafAt(int(leaf), v.buf.b[:sendBytes], off)
+		if err == nil && n == 0 {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return fmt.Errorf("read leaf %d from byte %d: %w", leaf, off, err)
+		}
+		if err := v.c.write(v.buf.b[:n]); err != nil {
+			return err
+		}
+		off += n
+	}
+	return nil
 }
 
 // lose notes a leaf that cannot be sent; behind the root's end, the rest of its

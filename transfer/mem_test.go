@@ -244,7 +244,7 @@ func (r *memRoot) Node(i int) ([]byte, error) {
 	return r.c.nodes[i], nil
 }
 
-func (r *memRoot) ReadLeaf(i int, buf []byte) (int, error) {
+func (r *memRoot) ReadLeafAt(i int, buf []byte, off int) (n, size int, err error) {
 	if r.c.onRead != nil {
 		r.c.onRead(i)
 	}
@@ -252,16 +252,16 @@ func (r *memRoot) ReadLeaf(i int, buf []byte) (int, error) {
 	defer r.c.mu.Unlock()
 	switch {
 	case i >= len(r.c.data) || r.c.data[i] == nil:
-		return 0, ErrNotHave
-	case r.c.once && r.c.reads[i] > 0:
-		return 0, ErrNotHave
+		return 0, 0, ErrNotHave
+	case r.c.once && r.c.reads[i] > 0 && off == 0:
+		return 0, 0, ErrNotHave
 	case r.c.changed[i]:
-		return 0, fmt.Errorf("leaf %d: %w", i, ErrChanged)
-	case len(buf) < len(r.c.data[i]):
-		return 0, io.ErrShortBuffer
+		return 0, 0, fmt.Errorf("leaf %d: %w", i, ErrChanged)
 	}
-	r.c.reads[i]++
-	return copy(buf, r.c.data[i]), nil
+	if off == 0 {
+		r.c.reads[i]++
+	}
+	return copy(buf, r.c.data[i][off:]), len(r.c.data[i]), nil
 }
 
 // memJob fetches into a content.

@@ -202,20 +202,6 @@ func (v *server) nextLeaf() (*serve, uint32, bool) {
 	return sv, leaf, true
 }
 
-// unread puts a leaf back at the front.
-func (v *server) unread(sv *serve, leaf uint32) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	if sv.ended {
-		return
-	}
-	if len(sv.reqs) == 0 {
-		v.ring = append([]*serve{sv}, v.ring...)
-	}
-	sv.reqs = append([]wire.Run{{First: leaf, Count: 1}}, sv.reqs...)
-	v.queued++
-}
-
 // skipRun takes the rest of the run that leaf came from off the queue and
 // returns the run from leaf on.
 func (v *server) skipRun(sv *serve, leaf uint32) wire.Run {

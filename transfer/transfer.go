@@ -40,9 +40,10 @@ type Root interface {
 	Have() []byte   // bitmap of the leaves held, leaf i is byte i/8 bit i%8; nil: all
 	// Node returns the i-th inner node in walk order, io.EOF past the known end.
 	Node(i int) ([]byte, error)
-	// ReadLeaf reads leaf i into buf and returns its size; ErrChanged,
-	// ErrNotHave, io.ErrShortBuffer when buf is smaller than the leaf.
-	ReadLeaf(i int, buf []byte) (int, error)
+	// ReadLeafAt reads leaf i from byte off on into buf, as much as fits, and
+	// returns how much that is and the size of the whole leaf; ErrChanged,
+	// ErrNotHave.
+	ReadLeafAt(i int, buf []byte, off int) (n, size int, err error)
 	Close() error
 }
 

@@ -135,44 +135,56 @@ func (r *Root) Node(i int) ([]byte, error) {
 	return r.s.node(r.rec.id, i)
 }
 
-// ReadLeaf reads leaf i into buf and returns its size. io.ErrShortBuffer: buf is too
-// small. ErrNotHave: not downloaded, not selected, or damaged. ErrChanged: the file
-// no longer fits; its leaves leave Have and the share says why.
+// ReadLeaf reads all of leaf i into buf and returns its size. io.ErrShortBuffer: buf
+// is too small. Otherwise it is ReadLeafAt.
 func (r *Root) ReadLeaf(i int, buf []byte) (int, error) {
+	n, size, err := r.ReadLeafAt(i, buf, 0)
+	if err == nil && n < size {
+		err = io.ErrShortBuffer
+	}
+	return n, err
+}
+
+// ReadLeafAt reads leaf i from byte off on into buf, as much as fits, and returns
+// how much that is and the size of the whole leaf. ErrNotHave: not downloaded, not
+// selected, or damaged. ErrChanged: the file no longer fits; its leaves leave Have and
+// the share says why.
+func (r *Root) ReadLeafAt(i int, buf []byte, off int) (n, size int, err error) {
 	if err := r.refresh(); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	if r.live != nil {
-		n, err := r.live.readLeaf(i, buf)
+		n, size, err := r.live.readLeafAt(i, buf, off)
 		if !errors.Is(err, ErrClosed) {
-			return n, err
+			return n, size, err
 		}
 		if err := r.refresh(); err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		if r.live != nil {
-			return 0, err
+			return 0, 0, err
 		}
 	}
 	row, offset, size, err := r.locate(i)
 	if err != nil {
-		return 0, err
-	}
-	if size > len(buf) {
-		return 0, io.ErrShortBuffer
+		return 0, 0, err
 	}
 	if err := r.open(row); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	if n, err := r.f.ReadAt(buf[:size], offset); n < size {
+	want := partOf(size, off, len(buf))
+	if n, err := r.f.ReadAt(buf[:want], offset+int64(off)); n < want {
 		// The stat fitted and the bytes are not there: cut off this instant, or a bad disk.
 		if err == io.EOF {
-			return 0, r.changed(row, "was truncated while it was read")
+			return 0, 0, r.changed(row, "was truncated while it was read")
 		}
-		return 0, r.changed(row, "cannot be read: "+err.Error())
+		return 0, 0, r.changed(row, "cannot be read: "+err.Error())
 	}
-	return size, nil
+	return want, size, nil
 }
+
+// partOf is how many of a leaf's size bytes lie behind off and fit into room.
+func partOf(size, off, room int) int { return max(0, min(size-off, room)) }
 
 // locate finds the place of a served leaf of a share.
 func (r *Root) locate(i int) (row *row, offset int64, size int, err error) {

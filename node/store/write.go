@@ -3,7 +3,6 @@ package store
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 
 	"shoal/chunker"
@@ -186,35 +185,33 @@ func (d *Download) created(entry int, f *os.File) error {
 	return nil
 }
 
-// readLeaf reads a written leaf for serving. ErrNotHave; ErrClosed once the download
+// readLeafAt reads a written leaf for serving. ErrNotHave; ErrClosed once the download
 // is over, after which the share serves it.
-func (d *Download) readLeaf(i int, buf []byte) (int, error) {
+func (d *Download) readLeafAt(i int, buf []byte, off int) (n, size int, err error) {
 	d.place.RLock()
 	defer d.place.RUnlock()
 	d.mu.RLock()
 	if d.stage != running {
 		d.mu.RUnlock()
-		return 0, ErrClosed
+		return 0, 0, ErrClosed
 	}
 	if i < 0 || !d.have.get(i) {
 		d.mu.RUnlock()
-		return 0, fmt.Errorf("leaf %d of %s: %w", i, d.rec.root, ErrNotHave)
+		return 0, 0, fmt.Errorf("leaf %d of %s: %w", i, d.rec.root, ErrNotHave)
 	}
-	at, size := d.spotOf(i), d.sizeOf(i)
+	at := d.spotOf(i)
+	size = d.sizeOf(i)
 	d.mu.RUnlock()
-	if size > len(buf) {
-		return 0, io.ErrShortBuffer
-	}
-	if size == 0 {
-		return 0, nil
+	if n = partOf(size, off, len(buf)); n == 0 {
+		return 0, size, nil
 	}
 	h, err := d.acquireFile(at, false)
 	if err == nil {
-		_, err = h.v.ReadAt(buf[:size], at.offset)
+		_, err = h.v.ReadAt(buf[:n], at.offset+int64(off))
 		d.dst.files.release(h)
 	}
 	if err != nil {
-		return 0, fmt.Errorf("leaf %d of %s: %w: %w", i, d.rec.root, ErrChanged, err)
+		return 0, 0, fmt.Errorf("leaf %d of %s: %w: %w", i, d.rec.root, ErrChanged, err)
 	}
-	return size, nil
+	return n, size, nil
 }
