@@ -35,6 +35,7 @@ type fetch struct {
 
 	mu      sync.Mutex
 	holders int // callers that want it to go on
+	stopped bool
 	state   api.State
 	stats   transfer.Stats
 	copied  int64 // bytes copied from a share that was here already
@@ -45,9 +46,24 @@ type fetch struct {
 	err   error
 }
 
-// start runs a fetch of target, or joins the one that runs. The caller holds it
-// until it calls leave.
-func (n *Node) start(target store.Target, hints []peer.AddrInfo) (*fetch, error) {
+// start runs a fetch of target, or joins the one that runs; one that is being
+// stopped is waited for first. The caller holds it until it calls leave.
+func (n *Node) start(ctx context.Context, target store.Target, hints []peer.AddrInfo) (*fetch, error) {
+	for {
+		f, err := n.startOrJoin(target, hints)
+		if !errors.Is(err, errPaused) {
+			return f, err
+		}
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// startOrJoin is start, but gives errPaused with a fetch that is being stopped.
+func (n *Node) startOrJoin(target store.Target, hints []peer.AddrInfo) (*fetch, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.running == nil || n.running.Err() != nil {
@@ -58,9 +74,9 @@ func (n *Node) start(target store.Target, hints []peer.AddrInfo) (*fetch, error)
 			return nil, api.Errorf(api.Conflict, "%s is being fetched to another place or in another selection", target.Root).
 				WithHint("Wait for that fetch, or stop it first.")
 		}
-		f.mu.Lock()
-		f.holders++
-		f.mu.Unlock()
+		if !f.hold() {
+			return f, errPaused
+		}
 		f.hint(hints)
 		return f, nil
 	}
@@ -100,15 +116,35 @@ func (f *fetch) hint(peers []peer.AddrInfo) {
 	}
 }
 
+// hold keeps the fetch going for one more caller, unless it is being stopped.
+func (f *fetch) hold() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.stopped {
+		return false
+	}
+	f.holders++
+	return true
+}
+
 // leave gives a hold back. The fetch pauses when nobody holds it any more.
 func (f *fetch) leave() {
 	f.mu.Lock()
 	f.holders--
 	last := f.holders == 0
+	f.stopped = f.stopped || last
 	f.mu.Unlock()
 	if last {
 		f.cancel(errPaused)
 	}
+}
+
+// stop pauses the fetch whoever holds it.
+func (f *fetch) stop() {
+	f.mu.Lock()
+	f.stopped = true
+	f.mu.Unlock()
+	f.cancel(errPaused)
 }
 
 // fetch brings one root in: opens the download, finds peers, swaps, finishes.
@@ -219,7 +255,7 @@ func (n *Node) resumeFetches() {
 		return
 	}
 	for _, t := range unfinished {
-		f, err := n.start(t, nil)
+		f, err := n.startOrJoin(t, nil)
 		if err != nil {
 			n.log.Error("cannot resume a download", "root", t.Root, "err", err)
 			continue

@@ -27,7 +27,7 @@ func (n *Node) Get(ctx context.Context, req api.GetRequest, progress func(api.Pr
 		return api.GetResult{}, err
 	}
 	n.named.add(hints)
-	f, err := n.start(target, hints)
+	f, err := n.start(ctx, target, hints)
 	if err != nil {
 		return api.GetResult{}, err
 	}

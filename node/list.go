@@ -119,7 +119,7 @@ func (n *Node) Remove(ctx context.Context, ref string) (api.Share, error) {
 		return s, err
 	}
 	if f := n.fetching(root); f != nil {
-		f.cancel(errPaused)
+		f.stop()
 		select {
 		case <-f.done:
 		case <-ctx.Done():

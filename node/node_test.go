@@ -260,6 +260,25 @@ func TestPauseAndResume(t *testing.T) {
 	stopA()
 }
 
+// TestGetAgainAtOnce asks again while the fetch is still being paused.
+func TestGetAgainAtOnce(t *testing.T) {
+	a, _ := startNode(t, t.TempDir())
+	b, _ := startNode(t, t.TempDir(), a)
+	path, _ := randomFile(t, t.TempDir(), "again.bin", 8<<20)
+	req := api.GetRequest{Link: cidOf(t, path), Dir: t.TempDir()}
+	for range 20 {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := b.Get(ctx, req, nil); !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+	}
+	mustShare(t, a, path)
+	if _, err := b.Get(t.Context(), req, nil); err != nil {
+		t.Error(err)
+	}
+}
+
 // fetchList is a snapshot of the running fetches.
 func (n *Node) fetchList() []*fetch {
 	n.mu.Lock()
