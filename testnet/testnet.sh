@@ -71,7 +71,7 @@ build() {
 		return 0
 	fi
 	command -v go >/dev/null || die "Go is needed to build shoal"
-	say "building shoal"
+	say "building shoal" >&2 # not into the output of exec
 	(cd "$here/.." && CGO_ENABLED=0 go build -o "$bin.$$" ./cmd/shoal) || die "shoal does not build"
 	mv -f "$bin.$$" "$bin"
 }
