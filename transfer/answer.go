@@ -27,13 +27,17 @@ func (v *server) step() (bool, error) {
 	fresh, dead := v.fresh, v.dead
 	v.fresh, v.dead = nil, nil
 	v.mu.Unlock()
+	var err error
 	for _, sv := range fresh {
-		if err := v.answerWant(sv); err != nil {
-			return true, err
+		if err = v.answerWant(sv); err != nil {
+			break
 		}
 	}
 	for _, sv := range dead {
 		v.closeServe(sv)
+	}
+	if err != nil {
+		return true, err
 	}
 	if len(fresh)+len(dead) > 0 {
 		return true, nil

@@ -117,6 +117,13 @@ func (e *Engine) askBlock(ctx context.Context, want cid.Cid, ai peer.AddrInfo) (
 	}
 }
 
+// asksBlock tells whether an answer to a blocks message is due.
+func (c *conn) asksBlock(id uint32) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.blocks[id] != nil
+}
+
 // answerBlock takes a peer's answer to a blocks message with one CID.
 func (c *conn) answerBlock(id uint32, index uint8, block []byte, err error) error {
 	c.mu.Lock()

@@ -39,8 +39,9 @@ type conn struct {
 	stray      int64 // payload bytes that may still come though nobody waits
 	blocks     map[uint32]*blockWait
 	nextBlock  uint32
-	err        error         // why it is closed
-	done       chan struct{} // closed with it
+	err        error          // why it is closed
+	done       chan struct{}  // closed with it
+	ending     sync.WaitGroup // the stream is being closed
 }
 
 func newConn(e *Engine, s network.Stream, inbound bool) *conn {
@@ -68,13 +69,15 @@ func (c *conn) run() {
 	}()
 	c.fail(c.readLoop())
 	<-written
+	c.ending.Wait()
 	c.e.forget(c)
 	c.release()
 	c.e.log.Debug("stream closed", "peer", c.peer, "err", c.err)
 }
 
 // fail closes the conn; the first reason counts. Sessions are told, so that they
-// look elsewhere at once. It may be called from any goroutine that holds no lock.
+// look elsewhere at once. It does not block, and may be called with any lock held
+// but the conn's: a muxer makes even a reset wait while the peer reads nothing.
 func (c *conn) fail(err error) {
 	c.mu.Lock()
 	if c.err != nil {
@@ -88,8 +91,20 @@ func (c *conn) fail(err error) {
 	subs, blocks := c.subs, c.blocks
 	c.subs, c.blocks = nil, nil
 	close(c.done)
+	c.ending.Go(func() { c.end(err) })
 	c.mu.Unlock()
 
+	c.out.wake()
+	for _, s := range subs {
+		s.ses.in.post(note{sub: s, err: err}, 0)
+	}
+	for _, w := range blocks {
+		w.answer <- blockAnswer{err: err}
+	}
+}
+
+// end closes the stream in the way that tells the peer why.
+func (c *conn) end(err error) {
 	switch {
 	case errors.Is(err, errIdle):
 		_ = c.s.Close()
@@ -100,13 +115,6 @@ func (c *conn) fail(err error) {
 		_ = c.s.ResetWithError(network.StreamShutdown)
 	default:
 		_ = c.s.Reset()
-	}
-	c.out.wake()
-	for _, s := range subs {
-		s.ses.in.post(note{sub: s, err: err}, 0)
-	}
-	for _, w := range blocks {
-		w.answer <- blockAnswer{err: err}
 	}
 }
 

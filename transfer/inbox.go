@@ -11,6 +11,9 @@ import (
 // maxInbox bounds the bytes of messages waiting for a session's owner.
 const maxInbox = 8 << 20
 
+// noteBytes is what a note takes beside its message's bytes.
+const noteBytes = 256
+
 // note is something a session's owner is to know.
 type note struct {
 	sub      *sub         // the subscription it is about, nil for found and err alone
@@ -58,7 +61,9 @@ func (in *inbox) post(n note, cost int) {
 		in.room.Wait()
 	}
 	if !in.closed {
-		in.cost += cost
+		if cost > 0 {
+			in.cost += cost + noteBytes
+		}
 		in.notes = append(in.notes, n)
 	}
 	in.mu.Unlock()

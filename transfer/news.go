@@ -118,11 +118,13 @@ func (s *session) message(now time.Time, p *source, n note) error {
 		}
 		s.handle(now, sched.HaveBits{Peer: p.id, First: sched.Leaf(m.First), Bits: m.Bits})
 	case wire.HaveRuns:
+		m.Runs = mergeRuns(m.Runs) // ones that overlap would make much work of few bytes
 		if err := s.runsWithin(m.Runs); err != nil {
 			return err
 		}
 		s.handle(now, sched.HaveRuns{Peer: p.id, Runs: schedRuns(m.Runs)})
 	case wire.Gone:
+		m.Runs = mergeRuns(m.Runs)
 		if err := s.runsWithin(m.Runs); err != nil {
 			return err
 		}

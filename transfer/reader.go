@@ -2,7 +2,9 @@ package transfer
 
 import (
 	"bufio"
+	"cmp"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash"
@@ -255,6 +257,12 @@ func (r *reader) recycle() {
 // block reads a node or a block.
 func (r *reader) block(k wire.Kind, n int) error {
 	r.handOver()
+	if wanted, err := r.awaited(k, n); !wanted || err != nil {
+		return err
+	}
+	if err := r.c.charge(0); err != nil {
+		return err
+	}
 	buf := r.c.e.bufs.get(n)
 	defer r.c.e.bufs.put(buf)
 	body := buf.b[:n]
@@ -278,6 +286,30 @@ func (r *reader) block(k wire.Kind, n int) error {
 		return r.c.answerBlock(m.ID, m.Index, m.Block, nil)
 	}
 	return nil
+}
+
+// awaited tells whether a node or a block is for anybody, before a buffer is taken
+// for it. One that is not is thrown away.
+func (r *reader) awaited(k wire.Kind, n int) (bool, error) {
+	b, err := r.br.Peek(min(n, 4))
+	if err != nil || len(b) < 4 {
+		return false, cmp.Or(err, violation("kind %d of %d bytes", k, n))
+	}
+	id := binary.BigEndian.Uint32(b)
+	if k == wire.KindBlock {
+		if !r.c.asksBlock(id) {
+			return false, violation("block %d was not asked", id)
+		}
+		return true, nil
+	}
+	if s, err := r.c.find(id); s != nil || err != nil {
+		return err == nil, err
+	}
+	if err := r.count(); err != nil {
+		return false, err
+	}
+	_, err = r.br.Discard(n)
+	return false, err
 }
 
 // control reads any other known message.

@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"sort"
 	"sync"
 	"time"
 
@@ -78,8 +79,9 @@ func (v *server) want(m wire.Want) error {
 	if _, ok := v.serves[m.Handle]; ok {
 		return violation("handle %d is in use", m.Handle)
 	}
-	if len(v.serves) >= v.c.e.cfg.MaxRoots {
-		v.c.out.send(wire.Refused{Handle: m.Handle, Code: wire.CodeLimit})
+	// Those that ended count until the writer, which may wait for the peer, has closed them.
+	if most := v.c.e.cfg.MaxRoots; len(v.serves) >= most || len(v.dead) >= most {
+		v.c.send(wire.Refused{Handle: m.Handle, Code: wire.CodeLimit})
 		return nil
 	}
 	sv := &serve{c: v.c, handle: m.Handle, root: m.Root, peers: m.Flags&wire.WantPeers != 0}
@@ -99,6 +101,7 @@ func (v *server) end(handle uint32) {
 	}
 	delete(v.serves, handle)
 	v.dropRequests(sv)
+	v.nodes = without(v.nodes, sv)
 	sv.ended, sv.nodes = true, false
 	v.dead = append(v.dead, sv)
 	v.c.out.wake()
@@ -130,8 +133,7 @@ func (v *server) request(m wire.Request) {
 		return
 	}
 	if v.queued+len(m.Runs) > v.c.e.cfg.MaxQueue {
-		v.dropRequests(sv)
-		v.c.out.send(wire.Busy{Handle: m.Handle, RetryMillis: uint32(busyRetry.Milliseconds())})
+		v.overflow(sv)
 		return
 	}
 	if len(sv.reqs) == 0 {
@@ -150,14 +152,23 @@ func (v *server) cancel(m wire.Cancel) {
 	if sv == nil || len(sv.reqs) == 0 {
 		return
 	}
-	before := len(sv.reqs)
-	for _, r := range m.Runs {
-		sv.reqs = subtract(sv.reqs, r)
+	room := v.c.e.cfg.MaxQueue - v.queued + len(sv.reqs)
+	reqs, ok := subtract(sv.reqs, mergeRuns(m.Runs), room)
+	if !ok {
+		v.overflow(sv)
+		return
 	}
-	v.queued += len(sv.reqs) - before
+	v.queued += len(reqs) - len(sv.reqs)
+	sv.reqs = reqs
 	if len(sv.reqs) == 0 {
 		v.ring = without(v.ring, sv)
 	}
+}
+
+// overflow drops the requests of sv and says so, when the queue is full. mu is held.
+func (v *server) overflow(sv *serve) {
+	v.dropRequests(sv)
+	v.c.send(wire.Busy{Handle: sv.handle, RetryMillis: uint32(busyRetry.Milliseconds())})
 }
 
 // dropRequests forgets all requests of sv. mu is held.
@@ -172,7 +183,7 @@ func (v *server) askBlocks(m wire.Blocks) {
 	defer v.mu.Unlock()
 	for i, c := range m.CIDs {
 		if len(v.blocks) >= maxBlocksAsked {
-			v.c.out.send(wire.NoBlock{ID: m.ID, Index: uint8(i), Code: wire.CodeLimit})
+			v.c.send(wire.NoBlock{ID: m.ID, Index: uint8(i), Code: wire.CodeLimit})
 			continue
 		}
 		v.blocks = append(v.blocks, blockAsk{m.ID, uint8(i), c})
@@ -229,20 +240,27 @@ func (v *server) rotate(sv *serve) {
 	}
 }
 
-// subtract takes run out of runs, keeping their order.
-func subtract(runs []wire.Run, cut wire.Run) []wire.Run {
-	out := make([]wire.Run, 0, len(runs)+1)
-	lo, hi := uint64(cut.First), uint64(cut.First)+uint64(cut.Count)
+// subtract takes cuts, which are sorted and apart, out of runs and keeps their
+// order; false if more than limit runs would be left.
+func subtract(runs, cuts []wire.Run, limit int) ([]wire.Run, bool) {
+	out := make([]wire.Run, 0, len(runs))
 	for _, r := range runs {
 		first, end := uint64(r.First), uint64(r.First)+uint64(r.Count)
-		if a := min(end, lo); a > first {
-			out = append(out, wire.Run{First: r.First, Count: uint32(a - first)})
+		i := sort.Search(len(cuts), func(i int) bool { return uint64(cuts[i].First)+uint64(cuts[i].Count) > first })
+		for ; i < len(cuts) && uint64(cuts[i].First) < end; i++ {
+			if lo := uint64(cuts[i].First); lo > first {
+				out = append(out, wire.Run{First: uint32(first), Count: uint32(lo - first)})
+			}
+			first = uint64(cuts[i].First) + uint64(cuts[i].Count)
+			if len(out) > limit {
+				return nil, false
+			}
 		}
-		if b := max(first, hi); b < end {
-			out = append(out, wire.Run{First: uint32(b), Count: uint32(end - b)})
+		if first < end {
+			out = append(out, wire.Run{First: uint32(first), Count: uint32(end - first)})
 		}
 	}
-	return out
+	return out, len(out) <= limit
 }
 
 // addLeaf appends a leaf to runs, lengthening the last one where it fits.

@@ -177,3 +177,128 @@ func ended(t *testing.T, p *rawPeer) {
 		t.Errorf("stream ended with %v", err)
 	}
 }
+
+// idleConn is a conn that neither reads nor writes by itself, at an engine.
+func idleConn(t *testing.T, at *testPeer) *conn {
+	t.Helper()
+	other := newPeer(t, Config{})
+	if err := at.Connect(testContext(t), other.info()); err != nil {
+		t.Fatal(err)
+	}
+	s, err := at.NewStream(testContext(t), other.ID(), wire.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Reset() })
+	return newConn(at.Engine, s, false)
+}
+
+// A stream that fails while a want is answered takes those that had just ended along.
+func TestFailedAnswerClosesTheRest(t *testing.T) {
+	c := newContent(34, 8, sizesOf(24, 20_000)...)
+	closed := 0
+	c.onClose = func() { closed++ }
+	p := newPeer(t, Config{}, c)
+	k := idleConn(t, p)
+	if err := k.srv.want(wire.Want{Handle: 1, Root: c.root}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := k.srv.step(); err != nil {
+		t.Fatal(err)
+	}
+	k.srv.end(1)
+	if err := k.srv.want(wire.Want{Handle: 2, Root: c.root}); err != nil {
+		t.Fatal(err)
+	}
+	_ = k.s.Reset()
+	if _, err := k.srv.step(); err == nil {
+		t.Fatal("no error")
+	}
+	k.srv.close()
+	p.swarms.mu.Lock()
+	defer p.swarms.mu.Unlock()
+	for _, s := range p.swarms.roots {
+		if len(s.members) > 0 {
+			t.Errorf("members are left: %v", s.members)
+		}
+	}
+	if closed != 2 {
+		t.Errorf("%d roots closed of 2", closed)
+	}
+}
+
+// What a peer can pile up while the writer waits for it to read is bounded.
+func TestPeerThatDoesNotReadIsBounded(t *testing.T) {
+	const maxRoots, maxQueue = 8, 1000
+	c := newContent(35, 8, sizesOf(24, 20_000)...)
+	p := newPeer(t, Config{MaxRoots: maxRoots, MaxQueue: maxQueue}, c)
+	t.Run("subscriptions", func(t *testing.T) {
+		k := idleConn(t, p)
+		for i := uint32(0); i < 1_000_000 && !k.isClosed(); i++ {
+			_ = k.srv.want(wire.Want{Handle: i, Root: c.root})
+			k.srv.askNodes(wire.Nodes{Handle: i})
+			k.srv.end(i)
+		}
+		v := &k.srv
+		if n := len(v.fresh) + len(v.dead) + len(v.nodes); n > 4*maxRoots {
+			t.Errorf("%d fresh, %d dead, %d with nodes", len(v.fresh), len(v.dead), len(v.nodes))
+		}
+		if n := len(k.out.frames); n > maxControl+1000 || !k.isClosed() {
+			t.Errorf("%d bytes to be read, closed %v", n, k.isClosed())
+		}
+	})
+	t.Run("requests cut to pieces", func(t *testing.T) {
+		k := idleConn(t, p)
+		_ = k.srv.want(wire.Want{Root: c.root})
+		for range 20 {
+			k.srv.request(wire.Request{Runs: []wire.Run{{First: 0, Count: 1 << 31}}})
+		}
+		cuts := make([]wire.Run, wire.MaxRuns)
+		for i := range cuts {
+			cuts[i] = wire.Run{First: uint32(2 * i), Count: 1}
+		}
+		k.srv.cancel(wire.Cancel{Runs: cuts})
+		if n := len(k.srv.serves[0].reqs); n > maxQueue || n != k.srv.queued {
+			t.Errorf("%d runs, %d counted", n, k.srv.queued)
+		}
+	})
+}
+
+// A node or block that nobody has asked for is not waited for.
+func TestUnaskedPayloadTakesNoBuffer(t *testing.T) {
+	for _, kind := range []wire.Kind{wire.KindNode, wire.KindBlock} {
+		log, seen := logOf("peer broke the protocol")
+		p := dialRaw(t, newPeer(t, Config{Logger: log}))
+		p.send(hello)
+		b := wire.AppendHeader(nil, wire.Header{Length: wire.MaxPayload, Kind: kind})
+		_, _ = p.s.Write(append(b, 0, 0, 0, 77))
+		select {
+		case <-seen:
+		case <-time.After(10 * time.Second):
+			t.Errorf("kind %d: still reading", kind)
+		}
+	}
+}
+
+// stuckStream is one whose muxer cannot send.
+type stuckStream struct {
+	network.Stream
+	free chan struct{}
+}
+
+func (s stuckStream) Reset() error {
+	<-s.free
+	return s.Stream.Reset()
+}
+
+func TestFailDoesNotBlock(t *testing.T) {
+	k := idleConn(t, newPeer(t, Config{}))
+	stuck := stuckStream{k.s, make(chan struct{})}
+	k.s = stuck
+	k.fail(errors.New("peer does not read")) // the test ends only if this returns
+	if !k.isClosed() {
+		t.Error("still open")
+	}
+	close(stuck.free)
+	k.ending.Wait()
+}

@@ -102,6 +102,9 @@ func (s *sub) expect(leaves []uint32, xs []expect) {
 func (s *sub) takeBack(run wire.Run) {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
+	if s.late == len(s.asked) {
+		return
+	}
 	s.each(run, func(leaf uint32, x expect) {
 		if !x.cancelled {
 			x.cancelled = true

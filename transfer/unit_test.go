@@ -30,10 +30,19 @@ func TestSubtract(t *testing.T) {
 		{"last leaf there can be", []wire.Run{{First: 1<<32 - 2, Count: 2}}, wire.Run{First: 1<<32 - 1, Count: 1}, []wire.Run{{First: 1<<32 - 2, Count: 1}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := subtract(tt.runs, tt.cut); !reflect.DeepEqual(got, tt.want) {
+			if got, ok := subtract(tt.runs, []wire.Run{tt.cut}, 10); !ok || !reflect.DeepEqual(got, tt.want) {
 				t.Errorf("%v", got)
 			}
 		})
+	}
+	cuts := []wire.Run{{First: 1, Count: 1}, {First: 3, Count: 2}, {First: 9, Count: 9}}
+	want := []wire.Run{{First: 5, Count: 1}, {First: 0, Count: 1}, {First: 2, Count: 1}, {First: 5, Count: 4}}
+	runs := []wire.Run{{First: 4, Count: 2}, {First: 0, Count: 12}}
+	if got, ok := subtract(runs, cuts, 4); !ok || !reflect.DeepEqual(got, want) {
+		t.Errorf("%v", got)
+	}
+	if got, ok := subtract(runs, cuts, 3); ok {
+		t.Errorf("over the limit: %v", got)
 	}
 }
 
