@@ -10,6 +10,7 @@ import (
 
 	"shoal/chunker"
 
+	"github.com/cockroachdb/pebble/v2"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -48,11 +49,7 @@ func (d *Download) checkpoint(ctx context.Context) error {
 	}
 	d.mu.Lock()
 	for _, i := range snap.rows {
-		e, st := &d.x.layout.Entries()[i], &d.files[i]
-		// How the file is cut is written by Finish; resuming needs only the inode.
-		r := row{path: d.sel.rel(e.Path), stat: chunker.FileStat{Size: max(e.Size, 0), Inode: st.inode}, cut: cut{chunk: 1}}
-		_ = b.Set(keyFile(tagFile, d.id(), e.First, i), r.encode(), nil)
-		st.rowed = true
+		d.putRow(b, i)
 	}
 	d.fillCounts(d.rec)
 	d.mu.Unlock()
@@ -61,6 +58,41 @@ func (d *Download) checkpoint(ctx context.Context) error {
 		return fmt.Errorf("checkpoint %s: %w", d.rec.root, err)
 	}
 	return nil
+}
+
+// putRow adds what a resume must know of the file of entry i. How it is cut is written
+// by Finish. Called under mu.
+func (d *Download) putRow(b *pebble.Batch, i int) {
+	e, st := &d.x.layout.Entries()[i], &d.files[i]
+	stat := chunker.FileStat{Size: max(e.Size, 0), ModTime: st.mtime, Inode: st.inode}
+	r := row{path: d.sel.rel(e.Path), stat: stat, cut: cut{chunk: 1}}
+	_ = b.Set(keyFile(tagFile, d.id(), e.First, i), r.encode(), nil)
+	st.rowed = true
+}
+
+// seal records the times of files that are written piece by piece, so that the next
+// start can tell whether somebody else wrote to them. After a crash it cannot.
+func (d *Download) seal() error {
+	d.save.Lock()
+	defer d.save.Unlock()
+	d.place.Lock()
+	defer d.place.Unlock()
+	if d.over() {
+		return nil
+	}
+	b := d.s.db.NewBatch()
+	d.mu.Lock()
+	for i, e := range d.x.layout.Entries() {
+		if st := &d.files[i]; st.created && st.mtime == 0 {
+			fi, err := d.dst.lstat(d.sel.rel(e.Path))
+			if err == nil && chunker.StatOf(fi).Inode == st.inode {
+				st.mtime = chunker.StatOf(fi).ModTime
+				d.putRow(b, i)
+			}
+		}
+	}
+	d.mu.Unlock()
+	return d.s.commit(b, true)
 }
 
 // putBack leaves what could not be recorded to the next Checkpoint.

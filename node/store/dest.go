@@ -19,6 +19,7 @@ type dest struct {
 	tree   bool   // part is a directory
 	dirs   *pool[string, *os.Root]
 	files  *pool[int, *os.File] // by entry
+	owner  *owner               // of part; nil: not ours, as beside gives it
 }
 
 // openDest opens the parent directory; part is made when it is first written to.
@@ -59,7 +60,7 @@ var errSymlink = errors.New("a symlink or special file is in its place; remove i
 func (t *dest) acquireDir(rel string, create bool) (*pooled[*os.Root], error) {
 	return t.dirs.acquire(rel, func() (*os.Root, error) {
 		if rel == "" {
-			return openDir(t.parent, t.part, create)
+			return t.openTree(create)
 		}
 		above, name := splitRel(rel)
 		up, err := t.acquireDir(above, create)
@@ -67,31 +68,49 @@ func (t *dest) acquireDir(rel string, create bool) (*pooled[*os.Root], error) {
 			return nil, err
 		}
 		defer t.dirs.release(up)
-		return openDir(up.v, name, create)
+		dir, _, err := openDir(up.v, name, create)
+		return dir, err
 	})
 }
 
-// openDir opens one real directory below up.
-func openDir(up *os.Root, name string, create bool) (*os.Root, error) {
-	name, err := filepath.Localize(name)
+// openTree opens part, a directory. One that somebody else made is left alone.
+func (t *dest) openTree(create bool) (*os.Root, error) {
+	dir, fresh, err := openDir(t.parent, t.part, create)
+	if err != nil || t.owner == nil {
+		return dir, err
+	}
+	fi, err := dir.Stat(".")
+	if err == nil {
+		err = t.owner.check(fi, fresh)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("name is not possible on this system: %w", err)
+		dir.Close()
+		return nil, err
+	}
+	return dir, nil
+}
+
+// openDir opens one real directory below up; fresh tells that it was made.
+func openDir(up *os.Root, name string, create bool) (dir *os.Root, fresh bool, err error) {
+	name, err = filepath.Localize(name)
+	if err != nil {
+		return nil, false, fmt.Errorf("name is not possible on this system: %w", err)
 	}
 	if create {
-		if err := up.Mkdir(name, 0o777); err != nil && !errors.Is(err, fs.ErrExist) {
-			return nil, err
+		err := up.Mkdir(name, 0o777)
+		if fresh = err == nil; !fresh && !errors.Is(err, fs.ErrExist) {
+			return nil, false, err
 		}
 	}
 	was, err := up.Lstat(name)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if !was.IsDir() {
-		return nil, errSymlink
+		return nil, false, errSymlink
 	}
-	dir, err := up.OpenRoot(name)
-	if err != nil {
-		return nil, err
+	if dir, err = up.OpenRoot(name); err != nil {
+		return nil, false, err
 	}
 	is, err := dir.Stat(".")
 	if err == nil && !os.SameFile(was, is) {
@@ -99,9 +118,9 @@ func openDir(up *os.Root, name string, create bool) (*os.Root, error) {
 	}
 	if err != nil {
 		dir.Close()
-		return nil, err
+		return nil, false, err
 	}
-	return dir, nil
+	return dir, fresh, nil
 }
 
 // in calls fn with the directory that holds rel and rel's name in it.
@@ -128,18 +147,27 @@ func (t *dest) openFile(rel string, create bool) (f *os.File, fresh bool, err er
 	err = t.in(rel, create, func(dir *os.Root, name string) error {
 		if create {
 			f, err = dir.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
-			if err == nil {
-				fresh = true
-				return nil
-			}
-			if !errors.Is(err, fs.ErrExist) {
+			if fresh = err == nil; !fresh && !errors.Is(err, fs.ErrExist) {
 				return err
 			}
 		}
-		f, err = openRegular(dir, name, os.O_RDWR)
+		if !fresh {
+			f, err = openRegular(dir, name, os.O_RDWR)
+		}
 		return err
 	})
-	return f, fresh, err
+	if err != nil || t.tree || t.owner == nil {
+		return f, fresh, err
+	}
+	fi, err := f.Stat()
+	if err == nil {
+		err = t.owner.check(fi, fresh)
+	}
+	if err != nil {
+		f.Close()
+		return nil, false, err
+	}
+	return f, fresh, nil
 }
 
 // readFile opens the regular file rel for reading only.

@@ -25,7 +25,8 @@ type Download struct {
 
 	homeDisk bool // the destination is on the same disk as the home
 
-	// place is held by readers of the .part, and taken by Finish while it moves it.
+	// place is held by readers and writers of the .part, and taken by Finish while it
+	// moves it.
 	place sync.RWMutex
 	// save lets one Checkpoint or Finish run at a time.
 	save sync.Mutex
@@ -56,8 +57,9 @@ type Download struct {
 // fileState is what is known of the file of an entry in the .part.
 type fileState struct {
 	inode   uint64
+	mtime   int64 // ns since the epoch, once nothing is left to write; else 0
 	created bool
-	rowed   bool // the inode is recorded
+	rowed   bool // both are recorded
 }
 
 // stage is where a Download stands.
@@ -322,6 +324,9 @@ func (d *Download) Close() error {
 		return nil
 	}
 	err := d.Checkpoint(context.Background())
+	if err == nil {
+		err = d.seal()
+	}
 	return errors.Join(err, d.end(closed))
 }
 

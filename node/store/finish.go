@@ -52,6 +52,8 @@ func (d *Download) finish(ctx context.Context) (Share, error) {
 	if err := d.whole(); err != nil {
 		return Share{}, err
 	}
+	d.place.Lock() // what is being written more than once
+	d.place.Unlock()
 	stats, err := d.dress(ctx)
 	if err != nil {
 		return Share{}, err

@@ -10,6 +10,9 @@ import (
 // maxName leaves room for ".part" and more within the 255 bytes of common file systems.
 const maxName = 200
 
+// partSuffix marks what is not whole yet.
+const partSuffix = ".part"
+
 // SafeName makes one harmless path element of a name that a peer gave; "" if nothing
 // is left of it. Leading dots go too: no stranger makes a .profile.
 func SafeName(name string) string {
@@ -26,13 +29,19 @@ func SafeName(name string) string {
 		return r
 	}, name)
 	name = strings.TrimLeft(name, ". ")
-	for len(name) > maxName {
-		_, n := utf8.DecodeLastRuneInString(name)
-		name = name[:len(name)-n]
-	}
+	name = shortened(name)
 	name = strings.TrimRight(name, ". ")
 	if base, _, _ := strings.Cut(strings.ToUpper(name), "."); reserved[base] {
 		name = "_" + name
+	}
+	return name
+}
+
+// shortened cuts name to maxName bytes between two characters.
+func shortened(name string) string {
+	for len(name) > maxName {
+		_, n := utf8.DecodeLastRuneInString(name)
+		name = name[:len(name)-n]
 	}
 	return name
 }

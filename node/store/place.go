@@ -274,6 +274,10 @@ func (d *Download) putInPlace(ctx context.Context, stats map[int]chunker.FileSta
 	if err != nil {
 		return Share{}, fsError("look at", d.dst.path(""), err)
 	}
+	if fi.Mode()&fs.ModeSymlink == 0 && !d.rec.isOurs(fi) { // a symlink was made just now
+		d.dropAll()
+		return Share{}, fmt.Errorf("%w: another program replaced %s", ErrIncomplete, d.dst.path(""))
+	}
 	d.mu.Lock()
 	d.rec.name = d.rec.title()
 	d.rec.placing, d.rec.partInode = true, chunker.StatOf(fi).Inode
@@ -387,8 +391,8 @@ func (d *Download) merge(ctx context.Context, name string) (map[int]chunker.File
 	return stats, fsError("delete", d.dst.path(""), errors.Join(d.dst.closeHandles(), d.dst.parent.RemoveAll(d.dst.part)))
 }
 
-// mergeOne moves one file or symlink, unless it is there already. compare has seen to it
-// that what is there is alike, or may be replaced.
+// mergeOne moves one file or symlink, unless it is there already. Only with Force it
+// replaces something else.
 func (d *Download) mergeOne(to *dest, rel string, e chunker.Entry) error {
 	from, err := filepath.Localize(path.Join(d.dst.part, rel))
 	if err != nil {
@@ -410,9 +414,21 @@ func (d *Download) mergeOne(to *dest, rel string, e chunker.Entry) error {
 		if err == nil && same && e.Kind == chunker.File {
 			same, err = d.holds(to, rel, e)
 		}
-		if err != nil || same {
+		switch {
+		case err != nil || same:
 			return err
+		case !d.rec.force:
+			return fmt.Errorf("%w: %s", ErrExists, to.path(rel))
 		}
+		return d.dst.parent.Rename(from, dst)
 	}
-	return d.dst.parent.Rename(from, dst)
+	err = d.dst.in(rel, false, func(dir *os.Root, name string) error {
+		return to.in(rel, true, func(toDir *os.Root, toName string) error {
+			return renameFree(dir, name, toDir, toName)
+		})
+	})
+	if errors.Is(err, errors.ErrUnsupported) {
+		return d.dst.renameChecked(from, dst)
+	}
+	return err
 }

@@ -33,6 +33,7 @@ type record struct {
 	all       bool  // every leaf is had; no bits are stored
 	force     bool  // download: may replace the destination
 	placing   bool  // download: Finish may have moved the result already
+	made      bool  // download: dir/part was made by us, with partInode
 	state     State // of a download Fetching or Paused
 	files     int
 	leaves    int
@@ -41,7 +42,7 @@ type record struct {
 	size      int64 // bytes
 	haveBytes int64
 	added     int64  // ns since the epoch
-	partInode uint64 // download: of dir/part when it was moved
+	partInode uint64 // download: of dir/part, once made
 	bad       int    // files that no longer fit
 }
 
@@ -51,6 +52,7 @@ const (
 	flagAll
 	flagForce
 	flagPlacing
+	flagMade
 	flagsKnown = 1<<iota - 1
 )
 
@@ -77,7 +79,7 @@ func (r *record) encode() []byte {
 
 func (r *record) flags() uint64 {
 	var f uint64
-	for i, on := range []bool{r.tree, r.complete, r.all, r.force, r.placing} {
+	for i, on := range []bool{r.tree, r.complete, r.all, r.force, r.placing, r.made} {
 		if on {
 			f |= 1 << i
 		}
@@ -96,7 +98,7 @@ func decodeRecord(b []byte) (*record, error) {
 		d.fail(errors.New("unknown flags or state"))
 	}
 	r.tree, r.complete, r.all = f&flagTree != 0, f&flagComplete != 0, f&flagAll != 0
-	r.force, r.placing = f&flagForce != 0, f&flagPlacing != 0
+	r.force, r.placing, r.made = f&flagForce != 0, f&flagPlacing != 0, f&flagMade != 0
 	for _, s := range []*string{&r.name, &r.suggested, &r.dir, &r.part, &r.sub, &r.reason} {
 		*s = d.string()
 	}

@@ -94,12 +94,13 @@ func (s *Store) recoverPlaced(rec *record) error {
 	if err := d.whole(); err != nil {
 		return err
 	}
-	if partErr == nil && rec.force { // what was swapped out
-		if err := d.dst.parent.RemoveAll(rec.part); err != nil {
-			return fsError("delete", d.dst.path(""), err)
+	if rec.force { // what was swapped out, or moved aside where names cannot be swapped
+		for _, old := range []string{rec.part, rec.part + asideSuffix} {
+			if err := d.dst.parent.RemoveAll(old); err != nil {
+				return fsError("delete", filepath.Join(rec.dir, old), err)
+			}
 		}
 	}
-	_ = d.dst.parent.RemoveAll(rec.part + ".old") // the same, where names cannot be swapped
 	_, err = d.recordShare(context.Background(), final, stats)
 	return err
 }

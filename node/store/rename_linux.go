@@ -38,3 +38,23 @@ func (t *dest) renameat2(from, to string, flags uint) error {
 	}
 	return nil
 }
+
+// renameFree moves a name from one directory to a free one in another; fs.ErrExist if it
+// is taken, errors.ErrUnsupported where a rename cannot refuse to replace.
+func renameFree(from *os.Root, name string, to *os.Root, toName string) error {
+	src, err := from.Open(".")
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	dst, err := to.Open(".")
+	if err != nil {
+		return err
+	}
+	defer dst.Close()
+	err = unix.Renameat2(int(src.Fd()), name, int(dst.Fd()), toName, unix.RENAME_NOREPLACE)
+	if errors.Is(err, unix.EINVAL) {
+		return errors.ErrUnsupported
+	}
+	return os.NewSyscallError("rename", err)
+}

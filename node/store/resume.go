@@ -178,6 +178,8 @@ func (d *Download) start(ctx context.Context, t Target) error {
 	if d.dst, err = openDest(rec.dir, rec.part, rec.tree, d.s.cfg.OpenFiles); err != nil {
 		return err
 	}
+	d.rec = rec
+	d.own()
 	d.homeDisk = sameDisk(rec.dir, d.s.home)
 	if err := d.load(rec); err != nil {
 		return err
@@ -233,31 +235,35 @@ func (s *Store) newRecord(t Target) (*record, error) {
 	return rec, s.commit(b, false)
 }
 
-// choosePart picks the name to write to. A NAME.part that belongs to another download or
-// to nobody known is left alone; one that carries this CID can only be our own.
+// choosePart picks a name to write to that nobody uses, neither another download nor
+// anybody unknown.
 func (s *Store) choosePart(t Target) (string, error) {
 	r := record{root: t.Root, name: t.Name, sub: t.Sub}
-	name := r.title()
 	recs, err := s.records(tagDownload)
 	if err != nil {
 		return "", err
 	}
-	if len(name) > maxName {
-		name = name[:maxName]
-	}
-	part := name + ".part"
-	taken := false
+	taken := map[string]bool{}
 	for _, r := range recs {
-		taken = taken || (r.dir == t.Dir && r.part == part)
+		taken[r.part] = taken[r.part] || r.dir == t.Dir
 	}
-	if _, err := os.Lstat(filepath.Join(t.Dir, part)); err == nil && t.Name+t.Sub != "" {
-		taken = true
+	name, id := shortened(r.title()), t.Root.String()
+	names := []string{name, name + "." + id[len(id)-8:]}
+	for i := 2; i < 100; i++ {
+		names = append(names, fmt.Sprintf("%s.%d", names[1], i))
 	}
-	if taken {
-		c := t.Root.String()
-		part = name + "." + c[len(c)-8:] + ".part"
+	for _, name := range names {
+		part := name + partSuffix
+		if taken[part] {
+			continue
+		}
+		if _, err := os.Lstat(filepath.Join(t.Dir, part)); errors.Is(err, fs.ErrNotExist) {
+			return part, nil
+		} else if err != nil {
+			return "", fsError("look at", filepath.Join(t.Dir, part), err)
+		}
 	}
-	return part, nil
+	return "", fmt.Errorf("%w: %s and others like it", ErrExists, filepath.Join(t.Dir, names[0]+partSuffix))
 }
 
 // accept unites the record with what is asked for now.
@@ -306,23 +312,27 @@ func (d *Download) load(rec *record) error {
 // takeStock compares the .part with what is recorded of it: leaves of files that are
 // not the recorded ones are dropped, then what is not recorded is re-hashed.
 func (d *Download) takeStock(ctx context.Context) error {
-	if _, err := d.dst.parent.Lstat(d.dst.part); errors.Is(err, fs.ErrNotExist) {
+	if ours, err := d.claimPart(ctx); err != nil || !ours {
 		d.dropAll()
-		return nil
+		return err
 	}
-	inodes := map[int]uint64{}
+	known := map[int]chunker.FileStat{}
 	err := d.s.rows(d.id(), func(r *row) error {
-		inodes[r.entry] = r.stat.Inode
+		known[r.entry] = r.stat
 		return ctx.Err()
 	})
 	if err != nil {
 		return err
 	}
+	owners := make(map[uint64]int, len(known))
+	for i, st := range known {
+		owners[st.Inode] = i
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for i, e := range d.x.layout.Entries() {
 		if e.Kind == chunker.File && d.sel.want[i] && e.Leaves > 0 {
-			g.Go(func() error { return d.stockFile(ctx, i, e, inodes) })
+			g.Go(func() error { return d.stockFile(ctx, i, e, known, owners) })
 		}
 	}
 	return g.Wait()
@@ -340,7 +350,7 @@ func (d *Download) dropAll() {
 }
 
 // stockFile checks one file of the .part and re-hashes its unrecorded leaves.
-func (d *Download) stockFile(ctx context.Context, i int, e chunker.Entry, inodes map[int]uint64) error {
+func (d *Download) stockFile(ctx context.Context, i int, e chunker.Entry, rows map[int]chunker.FileStat, owners map[uint64]int) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -350,14 +360,20 @@ func (d *Download) stockFile(ctx context.Context, i int, e chunker.Entry, inodes
 		defer f.Close()
 		fi, err = f.Stat()
 	}
-	inode, known := inodes[i]
+	was, known := rows[i]
+	if k, ok := owners[inodeOf(fi)]; err == nil && ok && k != i && inodeOf(fi) != 0 {
+		err = errOneName // or a hard link; the other one's content stays
+	}
 	d.mu.Lock()
 	st := &d.files[i]
 	if err == nil {
 		st.inode, st.created = chunker.StatOf(fi).Inode, true
 	}
-	st.rowed = known && err == nil && st.inode == inode
-	trusted := st.rowed && fi.Size() == e.Size // a lone raw root, of unknown size, is re-hashed
+	// A lone raw root, of unknown size, is re-hashed, and so is what was touched after it
+	// was closed in order.
+	trusted := known && err == nil && st.inode == was.Inode && fi.Size() == e.Size &&
+		(was.ModTime == 0 || was.ModTime == chunker.StatOf(fi).ModTime)
+	st.rowed = trusted && (was.ModTime == 0 || e.Leaves == 1)
 	first, end := e.First, min(e.First+e.Leaves, d.seen)
 	if !trusted {
 		for k := first; k < end; k++ {
@@ -378,9 +394,17 @@ func (d *Download) stockFile(ctx context.Context, i int, e chunker.Entry, inodes
 	return d.rehash(ctx, f, i, first, end)
 }
 
-// rehash marks the leaves [first, end) of entry i that are in f already. Holes are
-// skipped where the system shows them.
+// rehash marks the leaves [first, end) of entry that are in f already.
 func (d *Download) rehash(ctx context.Context, f *os.File, entry, first, end int) error {
+	return d.findLeaves(ctx, f, first, end, func(k, size int) bool {
+		d.wrote(k, entry, size)
+		return true
+	})
+}
+
+// findLeaves calls found for those of the leaves [first, end) not had yet that are in f,
+// until it says no. Holes are skipped where the system shows them.
+func (d *Download) findLeaves(ctx context.Context, f *os.File, first, end int, found func(k, size int) bool) error {
 	var buf []byte
 	for k := first; k < end; k++ {
 		d.mu.RLock()
@@ -410,8 +434,9 @@ func (d *Download) rehash(ctx context.Context, f *os.File, entry, first, end int
 		if cap(buf) < size {
 			buf = make([]byte, size)
 		}
-		if n, _ := f.ReadAt(buf[:size], leaf.Offset); n == size && matches(buf[:size], leaf.CID) {
-			d.wrote(k, entry, size)
+		n, _ := f.ReadAt(buf[:size], leaf.Offset)
+		if n == size && matches(buf[:size], leaf.CID) && !found(k, size) {
+			return nil
 		}
 	}
 	return nil

@@ -3,8 +3,6 @@ package store
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"sort"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -100,9 +98,10 @@ func (s *Store) Unfinished() ([]Target, error) {
 // Remove forgets the share of root, and its unfinished download with the .part.
 // Whole files stay where they are. ErrNotFound; ErrBusy while the download is open.
 func (s *Store) Remove(root cid.Cid) error {
-	if s.isBusy(root) {
-		return fmt.Errorf("remove %s: %w", root, ErrBusy)
+	if err := s.claim(root); err != nil { // no Download may start meanwhile
+		return fmt.Errorf("remove %s: %w", root, err)
 	}
+	defer s.unclaim(root)
 	found := false
 	for _, tag := range []byte{tagShare, tagDownload} {
 		rec, err := s.forget(tag, root)
@@ -140,27 +139,6 @@ func (s *Store) forget(tag byte, root cid.Cid) (*record, error) {
 	}
 	s.gen.Add(1)
 	return rec, s.purge(rec.id, root)
-}
-
-// removePart deletes what an unfinished download wrote. What someone put in its
-// place is left alone, and so is everything once the result was moved.
-func removePart(rec *record) error {
-	if rec.part == "" {
-		return nil
-	}
-	dir, err := os.OpenRoot(rec.dir)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fsError("open", rec.dir, err)
-	}
-	defer dir.Close()
-	fi, err := dir.Lstat(rec.part)
-	if err != nil || (!fi.IsDir() && !fi.Mode().IsRegular()) || fi.IsDir() != rec.tree {
-		return nil
-	}
-	return fsError("delete", filepath.Join(rec.dir, rec.part), dir.RemoveAll(rec.part))
 }
 
 // updateShare changes the record of a share under the lock and stores it, together

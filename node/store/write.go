@@ -13,9 +13,11 @@ import (
 const maxRepeats = 64
 
 // Write stores the data of leaf i, which the caller has checked against its CID, at
-// every place the leaf is wanted. ErrNoSpace, ErrReadOnly and ErrDenied name the path
+// every place the leaf is wanted, unless it is there already. ErrNoSpace, ErrReadOnly and ErrDenied name the path
 // and what to do. Calls for different leaves may run concurrently.
 func (d *Download) Write(i int, data []byte) error {
+	d.place.RLock() // Finish waits for a late copy, which would touch the file once more
+	defer d.place.RUnlock()
 	d.mu.RLock()
 	if d.stage != running {
 		d.mu.RUnlock()
@@ -24,6 +26,10 @@ func (d *Download) Write(i int, data []byte) error {
 	if i < 0 || i >= d.seen || (d.want != nil && !d.want.get(i)) {
 		d.mu.RUnlock()
 		return fmt.Errorf("write leaf %d of %s: not wanted", i, d.rec.root)
+	}
+	if d.have.get(i) {
+		d.mu.RUnlock()
+		return nil
 	}
 	leaf := d.x.layout.Leaf(i)
 	digest, _ := digestOf(leaf.CID)
@@ -109,13 +115,15 @@ func (d *Download) writeSingle(at spot, data []byte) error {
 		return err
 	}
 	if !fresh {
-		err = f.Truncate(int64(len(data)))
+		if err = d.created(at.entry, f, false, false); err == nil {
+			err = f.Truncate(int64(len(data)))
+		}
 	}
 	if err == nil && len(data) > 0 {
 		_, err = f.WriteAt(data, 0)
 	}
 	if err == nil {
-		err = d.created(at.entry, f)
+		err = d.created(at.entry, f, fresh, true)
 	}
 	return errors.Join(err, f.Close())
 }
@@ -142,9 +150,9 @@ func (d *Download) acquireFile(at spot, create bool) (*pooled[*os.File], error) 
 			return nil, err
 		}
 		if create && !known {
-			err = fitSize(f, at.size)
+			err = d.created(at.entry, f, fresh, false)
 			if err == nil {
-				err = d.created(at.entry, f)
+				err = fitSize(f, at.size)
 			}
 		}
 		if err != nil {
@@ -167,20 +175,40 @@ func fitSize(f *os.File, size int64) error {
 	return f.Truncate(size)
 }
 
-// created notes the inode of a file, by which a resume knows it again.
-func (d *Download) created(entry int, f *os.File) error {
+var errOneName = errors.New("the file system takes this name and another of the share for one; fetch to another disk")
+
+// taken tells whether another entry's file has the inode, as where case does not count.
+// Called under mu.
+func (d *Download) taken(entry int, inode uint64) bool {
+	for i := range d.files {
+		if i != entry && d.files[i].created && d.files[i].inode == inode && inode != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// created notes the inode of a file, by which a resume knows it again; whole: also its
+// time, as nothing is left to write.
+func (d *Download) created(entry int, f *os.File, fresh, whole bool) error {
 	fi, err := f.Stat()
 	if err != nil {
 		return err
 	}
-	inode := chunker.StatOf(fi).Inode
+	is := chunker.StatOf(fi)
+	if !whole {
+		is.ModTime = 0 // more writes are to come
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	st := &d.files[entry]
-	if st.inode != inode {
+	if !fresh && !st.created && d.taken(entry, is.Inode) {
+		return errOneName
+	}
+	if st.inode != is.Inode || st.mtime != is.ModTime {
 		st.rowed = false
 	}
-	st.inode, st.created = inode, true
+	st.inode, st.mtime, st.created = is.Inode, is.ModTime, true
 	d.dirty[entry] = struct{}{}
 	return nil
 }

@@ -1,0 +1,150 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"shoal/chunker"
+)
+
+var errForeign = fmt.Errorf("%w: another program made it; run the same command again", ErrExists)
+
+// owner tells our .part from a file or directory of that name that somebody else makes.
+// Firefox, for one, downloads to NAME.part too.
+type owner struct {
+	mu    sync.Mutex
+	made  bool
+	inode uint64
+	note  func(inode uint64) error // records a .part that was just made, durably
+}
+
+// check looks at the .part that was opened; fresh: this very call made it.
+func (o *owner) check(fi fs.FileInfo, fresh bool) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	inode := chunker.StatOf(fi).Inode
+	switch {
+	case o.made && o.inode == inode:
+		return nil
+	case !fresh:
+		return errForeign
+	}
+	if err := o.note(inode); err != nil {
+		return err
+	}
+	o.made, o.inode = true, inode
+	return nil
+}
+
+// own takes over what the record says of the .part.
+func (d *Download) own() {
+	d.dst.owner = &owner{made: d.rec.made, inode: d.rec.partInode, note: d.noteMade}
+}
+
+func (d *Download) noteMade(inode uint64) error {
+	d.mu.Lock()
+	d.rec.made, d.rec.partInode = true, inode
+	d.mu.Unlock()
+	return d.saveRecord(d.s.db.NewBatch(), true)
+}
+
+// isOurs tells whether fi is the .part that was made for r.
+func (r *record) isOurs(fi fs.FileInfo) bool {
+	return r.made && fi.IsDir() == r.tree && (fi.IsDir() || fi.Mode().IsRegular()) &&
+		chunker.StatOf(fi).Inode == r.partInode
+}
+
+// claimPart makes sure that the .part is ours to write to and to delete: made by this
+// download, or a copy of that, which a wanted leaf tells. What is somebody else's is
+// left alone, and another name is used. false: there is no .part yet.
+func (d *Download) claimPart(ctx context.Context) (bool, error) {
+	fi, err := d.dst.parent.Lstat(d.dst.part)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fsError("look at", d.dst.path(""), err)
+	}
+	if d.rec.isOurs(fi) {
+		return true, nil
+	}
+	d.dropAll()
+	if fi.IsDir() == d.dst.tree && d.recognises(ctx) {
+		err := d.noteMade(chunker.StatOf(fi).Inode)
+		d.own()
+		return true, err
+	}
+	if ctx.Err() != nil {
+		return false, ctx.Err()
+	}
+	part, err := d.s.choosePart(d.rec.target())
+	if err != nil {
+		return false, err
+	}
+	d.s.cfg.Logger.Warn("left alone a file that another program made", "path", d.dst.path(""), "instead", part)
+	d.mu.Lock()
+	d.rec.part, d.rec.made, d.rec.partInode = part, false, 0
+	d.dst.part = part
+	d.mu.Unlock()
+	d.own()
+	return false, d.saveRecord(d.s.db.NewBatch(), true)
+}
+
+// recognises tells whether the .part has a wanted leaf at its place. It only reads.
+func (d *Download) recognises(ctx context.Context) bool {
+	t := d.dst.beside(d.dst.part)
+	defer t.closeHandles()
+	for i, e := range d.x.layout.Entries() {
+		if e.Kind != chunker.File || !d.sel.want[i] || e.Size == 0 {
+			continue
+		}
+		f, err := t.readFile(d.sel.rel(e.Path))
+		if err != nil {
+			continue
+		}
+		found := false
+		_ = d.findLeaves(ctx, f, e.First, min(e.First+e.Leaves, d.seen), func(int, int) bool {
+			found = true
+			return false
+		})
+		f.Close()
+		if found || ctx.Err() != nil {
+			return found
+		}
+	}
+	return false
+}
+
+// removePart deletes what an unfinished download wrote. What someone put in its
+// place is left alone, and so is everything once the result was moved.
+func removePart(rec *record) error {
+	if rec.part == "" {
+		return nil
+	}
+	dir, err := os.OpenRoot(rec.dir)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fsError("open", rec.dir, err)
+	}
+	defer dir.Close()
+	fi, err := dir.Lstat(rec.part)
+	if err != nil || !rec.isOurs(fi) {
+		return nil
+	}
+	return fsError("delete", filepath.Join(rec.dir, rec.part), dir.RemoveAll(rec.part))
+}
+
+// inodeOf is 0 for nil and where the system does not tell.
+func inodeOf(fi fs.FileInfo) uint64 {
+	if fi == nil {
+		return 0
+	}
+	return chunker.StatOf(fi).Inode
+}
