@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -20,6 +21,7 @@ type candidates struct {
 
 	byID    map[peer.ID]*candidate
 	order   []*candidate // dialled in turn
+	hinted  int          // known by hints of peers alone
 	using   int          // connected, or being dialled
 	dialing int
 	dialed  chan dialed
@@ -29,6 +31,7 @@ type candidate struct {
 	ai     peer.AddrInfo
 	inUse  bool // connected or being dialled
 	banned bool
+	hinted bool // peers have named it, nobody else
 	fails  int
 	next   time.Time // not before
 }
@@ -47,19 +50,27 @@ func (k *candidates) init(cfg Config) {
 }
 
 // add takes a peer in, or learns new addresses of a known one, which is then
-// tried again soon if it had failed.
-func (k *candidates) add(self peer.ID, ai peer.AddrInfo) {
+// tried again soon if it had failed. What peers name, by hint, gets no more than
+// half of the room: they can make up any number.
+func (k *candidates) add(self peer.ID, ai peer.AddrInfo, hint bool) {
 	if ai.ID == self || ai.ID == "" {
 		return
 	}
 	c := k.byID[ai.ID]
 	if c == nil {
-		if len(k.order) >= k.maxKnown && !k.evict() {
+		if !k.room(hint) {
 			return
 		}
-		c = &candidate{ai: peer.AddrInfo{ID: ai.ID}}
+		c = &candidate{ai: peer.AddrInfo{ID: ai.ID}, hinted: hint}
 		k.byID[ai.ID] = c
 		k.order = append(k.order, c)
+		if hint {
+			k.hinted++
+		}
+	}
+	if c.hinted && !hint {
+		c.hinted = false
+		k.hinted--
 	}
 	for _, a := range ai.Addrs {
 		if len(c.ai.Addrs) < maxHints && !ma.Contains(c.ai.Addrs, a) {
@@ -70,16 +81,39 @@ func (k *candidates) add(self peer.ID, ai peer.AddrInfo) {
 	}
 }
 
-// evict makes room by forgetting a peer that has failed.
-func (k *candidates) evict() bool {
+// room makes sure that one more fits, by forgetting one that has failed or, rather
+// than a peer that others than peers have named, one that is banned.
+func (k *candidates) room(hint bool) bool {
+	switch {
+	case hint && k.hinted >= (k.maxKnown+1)/2:
+		return k.evict(func(c *candidate) bool { return c.hinted && !c.banned && c.fails > 0 })
+	case len(k.order) < k.maxKnown:
+		return true
+	}
+	return k.evict(func(c *candidate) bool { return !c.banned && c.fails > 0 }) ||
+		!hint && k.evict(func(c *candidate) bool { return c.banned })
+}
+
+// evict forgets the first idle peer that will do.
+func (k *candidates) evict(will func(*candidate) bool) bool {
 	for i, c := range k.order {
-		if !c.inUse && !c.banned && c.fails > 0 {
+		if !c.inUse && will(c) {
 			delete(k.byID, c.ai.ID)
-			k.order = append(k.order[:i], k.order[i+1:]...)
+			k.order = slices.Delete(k.order, i, i+1)
+			if c.hinted {
+				k.hinted--
+			}
 			return true
 		}
 	}
 	return false
+}
+
+// crowded tells whether a peer could be dialled if there were a place for it.
+func (k *candidates) crowded(now time.Time) bool {
+	return k.using >= k.maxActive && slices.ContainsFunc(k.order, func(c *candidate) bool {
+		return !c.inUse && !c.banned && !now.Before(c.next)
+	})
 }
 
 // pick takes the next peer to dial.

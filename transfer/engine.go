@@ -29,6 +29,8 @@ type Config struct {
 	StallTimeout  time.Duration // a frame that does not move, either way; 30 s
 	IdleTimeout   time.Duration // a stream without subscriptions, a root without reads; 60 s
 	NodeTimeout   time.Duration // no inner node from the peer asked, then another is; 3 s
+	GoneTimeout   time.Duration // a peer that has lost what nobody else has is asked anew; 30 s
+	SlotTimeout   time.Duration // a peer that sends nothing makes room for one that waits; 30 s
 	Writers       int           // goroutines of one fetch that call Job.Write; 4
 	MaxRoots      int           // subscriptions one peer may hold; 256
 	MaxQueue      int           // request runs one peer may have waiting; 16,384
@@ -59,6 +61,7 @@ func (c Config) withDefaults() Config {
 	}{
 		{&c.DialTimeout, 10 * time.Second}, {&c.AnswerTimeout, 10 * time.Second},
 		{&c.StallTimeout, 30 * time.Second}, {&c.IdleTimeout, 60 * time.Second},
+		{&c.GoneTimeout, 30 * time.Second}, {&c.SlotTimeout, 30 * time.Second},
 		{&c.NodeTimeout, 3 * time.Second}, {&c.PeersEvery, 2 * time.Second},
 		{&c.HaveDelay, 25 * time.Millisecond}, {&c.WatchEvery, 200 * time.Millisecond},
 	} {
@@ -198,9 +201,10 @@ func (e *Engine) lookup(p peer.ID) (c *conn, mine bool, wait chan struct{}, err 
 	if e.closed {
 		return nil, false, nil, ErrClosed
 	}
-	for _, c := range e.conns[p] {
-		if !c.isClosed() {
-			return c, false, nil, nil
+	cs := e.conns[p]
+	for i := len(cs) - 1; i >= 0; i-- { // the newest: before it the peer may have died unnoticed
+		if !cs[i].isClosed() {
+			return cs[i], false, nil, nil
 		}
 	}
 	if wait = e.opening[p]; wait != nil {

@@ -24,6 +24,7 @@ type note struct {
 	size     int
 	progress int             // bytes of a leaf that is not whole yet
 	found    []peer.AddrInfo // peers to try
+	hints    bool            // found is but what a peer says
 	err      error           // the conn (or, without sub, a Job.Write) has failed
 }
 

@@ -26,7 +26,7 @@ func (s *session) drain(now time.Time) error {
 			failed = errors.Join(failed, n.err)
 		case n.sub == nil:
 			for _, ai := range n.found {
-				s.cands.add(s.e.host.ID(), ai)
+				s.cands.add(s.e.host.ID(), ai, n.hints)
 			}
 		default:
 			if err := s.hear(now, n); err != nil {
@@ -64,6 +64,9 @@ func (s *session) bookArrival(now time.Time, a arrival) {
 	if !a.surplus {
 		s.fresh = append(s.fresh, a.leaf)
 		s.cands.proved(id)
+		if p := s.peers[id]; p != nil {
+			p.useful = now
+		}
 	}
 	s.handle(now, sched.Received{Peer: id, Leaf: sched.Leaf(a.leaf), Bytes: int(a.size)})
 }
@@ -93,6 +96,7 @@ func (s *session) hear(now time.Time, n note) error {
 		s.walkNodes(now)
 		return nil
 	case n.progress > 0:
+		p.useful = now
 		s.handle(now, sched.Progress{Peer: p.id, Bytes: n.progress})
 		return nil
 	}
@@ -128,6 +132,7 @@ func (s *session) message(now time.Time, p *source, n note) error {
 		if err := s.runsWithin(m.Runs); err != nil {
 			return err
 		}
+		p.lost = now
 		for _, r := range m.Runs {
 			p.sub.forget(r)
 		}

@@ -381,7 +381,7 @@ func (r *reader) fromProvider(m wire.Message, cost int) error {
 	case wire.Peers:
 		s, err := r.c.find(v.Handle)
 		if s != nil {
-			s.ses.in.post(note{found: r.c.e.hints(v, r.c)}, cost)
+			s.ses.in.post(note{found: r.c.e.hints(v, r.c), hints: true}, cost)
 		}
 		return err
 	}

@@ -65,7 +65,9 @@ type source struct {
 	sub      *sub
 	wanted   time.Time // the want was sent
 	answered bool
-	ops      []op // to be sent
+	useful   time.Time // it sent (a part of) a leaf, or joined
+	lost     time.Time // it said last that leaves are gone
+	ops      []op      // to be sent
 
 	sendsNodes bool      // has been asked for inner nodes and has not ended
 	nextNode   int       // the index it sends next
@@ -117,7 +119,7 @@ func (s *session) run(ctx context.Context, peers <-chan peer.AddrInfo, watch fun
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the diallers, which close waits for
 	for _, ai := range s.e.swarms.join(s.root, s) {
-		s.cands.add(s.e.host.ID(), ai)
+		s.cands.add(s.e.host.ID(), ai, false)
 	}
 	tick := time.NewTicker(tickEvery)
 	defer tick.Stop()
@@ -145,7 +147,7 @@ func (s *session) run(ctx context.Context, peers <-chan peer.AddrInfo, watch fun
 			if !ok {
 				peers = nil
 			} else {
-				s.cands.add(s.e.host.ID(), ai)
+				s.cands.add(s.e.host.ID(), ai, false)
 			}
 		case <-tick.C:
 			now := time.Now() // the scheduler's time must not go back
@@ -183,12 +185,34 @@ func (s *session) tick(now time.Time) error {
 			s.part(now, p, s.cands.retry)
 		}
 	}
+	s.replace(now)
 	s.sweep()
 	s.settle(now)
 	s.handle(now, sched.Tick{})
 	s.walkNodes(now)
 	s.stats.tick(now)
 	return nil
+}
+
+// replace leaves at most one peer that helps no more. One that has lost leaves says
+// what it has anew when it is asked again: the disk, or the file, may be well by
+// then. One that sends nothing makes room while others wait for a place.
+func (s *session) replace(now time.Time) {
+	stuck := false
+	crowded := s.cands.crowded(now)
+	for _, p := range s.peers {
+		if !p.lost.IsZero() && now.Sub(p.lost) >= s.e.cfg.GoneTimeout {
+			if stuck = stuck || len(s.sched.AppendMissing(nil, 1)) > 0; stuck {
+				s.part(now, p, s.cands.retry)
+				return
+			}
+			p.lost = now // others have it: look again later
+		}
+		if crowded && now.Sub(p.useful) >= s.e.cfg.SlotTimeout {
+			s.part(now, p, func(id peer.ID, now time.Time) { s.cands.later(id, now.Add(tryLater)) })
+			return
+		}
+	}
 }
 
 // handle passes an event to the scheduler and takes up its actions. Requests and
@@ -228,7 +252,7 @@ func (s *session) attach(now time.Time, d dialed) {
 		}
 		return
 	}
-	p := &source{id: d.id, sub: sub, wanted: now}
+	p := &source{id: d.id, sub: sub, wanted: now, useful: now}
 	s.peers[d.id] = p
 	s.cands.active(d.id)
 	d.c.send(wire.Want{Handle: sub.handle, Flags: wire.WantPeers, Root: s.root})
@@ -258,6 +282,9 @@ func (s *session) remove(p *source) {
 // grow tells the scheduler of leaves that have become known.
 func (s *session) grow(now time.Time) error {
 	known, complete := s.job.Leaves()
+	if known > sched.MaxLeaves {
+		return fmt.Errorf("%d leaves, at most %d can be fetched", known, sched.MaxLeaves)
+	}
 	s.infos = s.infos[:0]
 	for i := s.known; i < known; i++ {
 		c, size := s.job.Leaf(i)

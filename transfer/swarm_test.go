@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 )
@@ -365,4 +366,33 @@ func TestNothingIsLeftBehind(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A leaf that only one peer has, and that it could not read for a while, is asked
+// of it again.
+func TestReadErrorThatPasses(t *testing.T) {
+	c := newContent(36, 16, sizesOf(8, 10_000)...)
+	var tries atomic.Int32
+	c.onRead = func(i int) {
+		if i == 5 {
+			bad := tries.Add(1) == 1
+			c.mu.Lock()
+			c.changed[5] = bad
+			c.mu.Unlock()
+		}
+	}
+	seed, leech, job := newPeer(t, Config{}, c), newPeer(t, Config{GoneTimeout: 200 * time.Millisecond}), newJob(c.root)
+	leech.get(t, job, seed)
+	check(t, job, c)
+}
+
+// Peers that have nothing do not hold the places of those who do.
+func TestUselessPeersMakeRoom(t *testing.T) {
+	c := newContent(37, 16, sizesOf(8, 10_000)...)
+	nothing := func(int) bool { return false }
+	idle1, idle2 := newPeer(t, Config{}, c.only(nothing)), newPeer(t, Config{}, c.only(nothing))
+	seed := newPeer(t, Config{}, c)
+	leech, job := newPeer(t, Config{MaxPeers: 2, SlotTimeout: 200 * time.Millisecond}), newJob(c.root)
+	leech.get(t, job, idle1, idle2, seed)
+	check(t, job, c)
 }

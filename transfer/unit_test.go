@@ -3,6 +3,7 @@ package transfer
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"reflect"
 	"testing"
 	"time"
@@ -148,9 +149,9 @@ func TestCandidates(t *testing.T) {
 			t.Fatalf("picked %q, want %q", ai.ID, want)
 		}
 	}
-	k.add("me", peer.AddrInfo{ID: "me"})
+	k.add("me", peer.AddrInfo{ID: "me"}, false)
 	for _, id := range []peer.ID{"a", "a", "b", "c", "d"} {
-		k.add("me", peer.AddrInfo{ID: id, Addrs: at("/ip4/127.0.0.1/tcp/1")})
+		k.add("me", peer.AddrInfo{ID: id, Addrs: at("/ip4/127.0.0.1/tcp/1")}, false)
 	}
 	pick(now, "a")
 	pick(now, "") // one dial at a time
@@ -162,7 +163,7 @@ func TestCandidates(t *testing.T) {
 	pick(now.Add(time.Hour), "") // two in use
 	k.ban("c", now)
 	pick(now, "") // a has just failed
-	k.add("me", peer.AddrInfo{ID: "a", Addrs: at("/ip4/127.0.0.1/tcp/2")})
+	k.add("me", peer.AddrInfo{ID: "a", Addrs: at("/ip4/127.0.0.1/tcp/2")}, false)
 	pick(now, "a") // but has a new address
 	k.active("a")
 	for i, wait := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60} {
@@ -176,9 +177,34 @@ func TestCandidates(t *testing.T) {
 	}
 	k.refused("a", now)
 	pick(now.Add(refusedWait-1), "")
-	k.add("me", peer.AddrInfo{ID: "e"}) // in the place of a, which has failed
+	k.add("me", peer.AddrInfo{ID: "e"}, false) // in the place of a, which has failed
 	pick(now, "e")
 	if len(k.order) != 3 || k.byID["a"] != nil || k.byID["d"] != nil {
+		t.Errorf("%v", k.byID)
+	}
+}
+
+// Peers that make up others, or are many and banned, do not keep real ones out.
+func TestCandidatesKeepRoom(t *testing.T) {
+	var k candidates
+	k.init(Config{MaxCandidates: 10, MaxPeers: 20, MaxDials: 20})
+	now := time.Unix(0, 0)
+	for i := range 100 {
+		k.add("me", peer.AddrInfo{ID: peer.ID(fmt.Sprint("hint", i))}, true)
+	}
+	for i := range 5 {
+		k.add("me", peer.AddrInfo{ID: peer.ID(fmt.Sprint("real", i))}, false)
+	}
+	if len(k.order) != 10 || k.hinted != 5 || k.byID["real4"] == nil {
+		t.Fatalf("%d known, %d hinted", len(k.order), k.hinted)
+	}
+	for ai, ok := k.pick(now); ok; ai, ok = k.pick(now) {
+		k.active(ai.ID)
+		k.ban(ai.ID, now)
+	}
+	k.add("me", peer.AddrInfo{ID: "a hint"}, true)
+	k.add("me", peer.AddrInfo{ID: "real5"}, false)
+	if k.byID["a hint"] != nil || k.byID["real5"] == nil || len(k.order) != 10 {
 		t.Errorf("%v", k.byID)
 	}
 }

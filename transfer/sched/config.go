@@ -14,12 +14,14 @@ type Config struct {
 	InOrder   bool          // lowest leaves first, for streaming
 }
 
+// MaxLeaves is the default of the config's: leaves beyond it are not fetched.
+const MaxLeaves = 1 << 26
+
 const (
 	defaultMinWindow = 2 << 20
 	defaultMaxWindow = 32 << 20
 	defaultStall     = 3 * time.Second
 	defaultMaxRun    = 1 << 16
-	defaultMaxLeaves = 1 << 26
 	defaultMaxPeers  = 1024
 	topPeers         = 1 << 14 // an int16 counts the availability
 )
@@ -40,7 +42,7 @@ func (c Config) withDefaults() Config {
 		c.MaxRun = defaultMaxRun
 	}
 	if c.MaxLeaves == 0 {
-		c.MaxLeaves = defaultMaxLeaves
+		c.MaxLeaves = MaxLeaves
 	}
 	if c.MaxPeers <= 0 {
 		c.MaxPeers = defaultMaxPeers

@@ -401,7 +401,7 @@ func TestEdges(t *testing.T) {
 	t.Run("hostile haves are bounded", func(t *testing.T) {
 		c := newScript(t, Config{}, events(join("a"), grown(10, mib))...)
 		c.do(HaveRuns{"a", []Run{{1<<32 - 1, 1<<32 - 1}, {5, 1<<32 - 1}}}, HaveBits{"a", 1<<32 - 1, make([]byte, 100)})
-		if n := len(c.s.byID["a"].haves.pages); n > defaultMaxLeaves/pageLeaves {
+		if n := len(c.s.byID["a"].haves.pages); n > MaxLeaves/pageLeaves {
 			t.Errorf("%d pages", n)
 		}
 		if p, _ := c.s.Peer("a"); p.Have != 5 {
