@@ -8,6 +8,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/ipfs/go-cid"
+
 	"shoal/transfer/wire"
 )
 
@@ -292,6 +294,9 @@ func (v *server) sendLeaves() (bool, error) {
 
 // readLeaf reads a leaf, or as much of it as fits, behind what the buffer holds already.
 func (v *server) readLeaf(sv *serve, leaf uint32, at int) (got, size int, err error) {
+	if err := v.c.e.tornErr(leafOf{sv.root, leaf}, time.Now()); err != nil {
+		return 0, 0, err
+	}
 	r, err := v.open(sv)
 	if err != nil {
 		return 0, 0, err
@@ -324,6 +329,7 @@ func (v *server) sendPieces(sv *serve, leaf uint32, full, got, size int) error {
 			err = io.ErrUnexpectedEOF
 		}
 		if err != nil {
+			v.c.e.tore(leafOf{sv.root, leaf}, err, time.Now())
 			return fmt.Errorf("read leaf %d from byte %d: %w", leaf, off, err)
 		}
 		if err := v.c.write(v.buf.b[:n]); err != nil {
@@ -332,6 +338,46 @@ func (v *server) sendPieces(sv *serve, leaf uint32, full, got, size int) error {
 		off += n
 	}
 	return nil
+}
+
+// leafOf names a leaf of a root.
+type leafOf struct {
+	root cid.Cid
+	leaf uint32
+}
+
+// tear is why the sending of a leaf broke off. Until then the leaf is not read
+// again: its beginning may be well, and the stream would end each time.
+type tear struct {
+	err   error
+	until time.Time
+}
+
+const (
+	tornFor = 20 * time.Second
+	maxTorn = 1024
+)
+
+// tore remembers a leaf whose sending broke off.
+func (e *Engine) tore(l leafOf, err error, now time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.torn) >= maxTorn {
+		clear(e.torn)
+	}
+	e.torn[l] = tear{err, now.Add(tornFor)}
+}
+
+// tornErr is why a leaf is not to be sent, if so.
+func (e *Engine) tornErr(l leafOf, now time.Time) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	t, ok := e.torn[l]
+	if ok && !now.Before(t.until) {
+		delete(e.torn, l)
+		return nil
+	}
+	return t.err
 }
 
 // lose notes a leaf that cannot be sent; behind the root's end, the rest of its

@@ -89,6 +89,7 @@ type Engine struct {
 	closed  bool
 	conns   map[peer.ID][]*conn
 	opening map[peer.ID]chan struct{} // closed when the attempt is over
+	torn    map[leafOf]tear           // leaves whose sending broke off, lately
 }
 
 // New makes an engine on h that serves src. It does no I/O; Run does.
@@ -99,6 +100,7 @@ func New(h host.Host, src Source, cfg Config) *Engine {
 		done:    make(chan struct{}),
 		conns:   make(map[peer.ID][]*conn),
 		opening: make(map[peer.ID]chan struct{}),
+		torn:    make(map[leafOf]tear),
 	}
 	e.swarms = newSwarms(e)
 	return e

@@ -44,6 +44,7 @@ type content struct {
 	onRead  func(i int) // before a leaf is read
 	noNode  func(i int) bool
 	onClose func() // a root is closed
+	torn    int    // reads of a leaf beyond this byte fail, 0: none
 }
 
 func sumCID(codec uint64, b []byte) cid.Cid {
@@ -257,6 +258,9 @@ func (r *memRoot) ReadLeafAt(i int, buf []byte, off int) (n, size int, err error
 		return 0, 0, ErrNotHave
 	case r.c.changed[i]:
 		return 0, 0, fmt.Errorf("leaf %d: %w", i, ErrChanged)
+	}
+	if r.c.torn > 0 && off >= r.c.torn {
+		return 0, 0, fmt.Errorf("leaf %d: %w", i, io.ErrUnexpectedEOF)
 	}
 	if off == 0 {
 		r.c.reads[i]++

@@ -302,3 +302,22 @@ func TestFailDoesNotBlock(t *testing.T) {
 	close(stuck.free)
 	k.ending.Wait()
 }
+
+// A leaf whose end cannot be read breaks the stream once; then it is gone.
+func TestTornLeafIsGone(t *testing.T) {
+	c := newContent(38, 8, sizesOf(3, 1<<20)...)
+	c.torn = 1000
+	to := newPeer(t, Config{}, c)
+	ask := []wire.Message{hello, wire.Want{Root: c.root}, wire.Request{Runs: []wire.Run{{First: 1, Count: 1}}}}
+	p := dialRaw(t, to)
+	p.send(ask...)
+	ended(t, p)
+	p = dialRaw(t, to)
+	p.send(ask...)
+	if m, ok := until[wire.Gone](p); !ok || m.Code != wire.CodeRead || m.Runs[0] != (wire.Run{First: 1, Count: 1}) {
+		t.Errorf("%+v", m)
+	}
+	if err := to.tornErr(leafOf{c.root, 1}, time.Now().Add(tornFor)); err != nil {
+		t.Errorf("not forgotten: %v", err)
+	}
+}
