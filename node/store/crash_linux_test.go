@@ -320,6 +320,38 @@ func TestCrashAfterMove(t *testing.T) {
 	}
 }
 
+// TestEditAfterMove edits a result that a crash kept from being recorded: it is not
+// served as if it were what was fetched.
+func TestEditAfterMove(t *testing.T) {
+	src, sh := tree(t, map[string]string{"a": "alpha", "b": "bravo"}, chunker.Config{})
+	home, crashed, to := t.TempDir(), filepath.Join(t.TempDir(), "home"), t.TempDir()
+	dst := open(t, home, always())
+	d := begin(t, dst, store.Target{Root: sh.Root, Dir: to, Name: "out"})
+	if err := pump(t, openRoot(t, src, sh.Root), d, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.CrashAfterMove(context.Background(), false); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(filepath.Join(to, "out", "a"), os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	tick(t, f)
+	if _, err := f.WriteAt([]byte("ALPHA"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(crashed, os.DirFS(home)); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, crashed, always())
+	got, err := s.Share(sh.Root)
+	if err != nil || got.State != store.Changed || got.Have != 1 {
+		t.Errorf("share %+v, %v", got, err)
+	}
+}
+
 // TestOldHome opens a home as it was before Finish, as from a backup: what is at the
 // destination by then is found to be the content.
 func TestOldHome(t *testing.T) {

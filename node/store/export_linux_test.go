@@ -3,8 +3,6 @@ package store
 import (
 	"context"
 
-	"shoal/chunker"
-
 	"golang.org/x/sys/unix"
 )
 
@@ -18,17 +16,13 @@ func (d *Download) CrashAfterMove(ctx context.Context, force bool) error {
 	if err := d.checkpoint(ctx); err != nil {
 		return err
 	}
-	fi, err := d.dst.parent.Lstat(d.dst.part)
+	name, err := d.intend(stats)
 	if err != nil {
 		return err
 	}
-	d.rec.name, d.rec.placing, d.rec.partInode = d.rec.title(), true, chunker.StatOf(fi).Inode
-	if err := d.saveRecord(d.s.db.NewBatch(), true); err != nil {
-		return err
-	}
 	if force {
-		return d.dst.renameat2(d.dst.part, d.rec.name, unix.RENAME_EXCHANGE)
+		return d.dst.renameat2(d.dst.part, name, unix.RENAME_EXCHANGE)
 	}
-	_, err = d.move(ctx, d.rec.name, stats)
+	_, err = d.move(ctx, name)
 	return err
 }

@@ -262,8 +262,29 @@ func (t *dest) syncAll(files int) error {
 	return fsError("sync", t.dir, err)
 }
 
-// recordShare turns the download into a share at final: rows in bounded batches, then the
-// record, together with the end of the download, in one synced batch.
+// putRows replaces the rows by those of a share with these stats, in bounded batches.
+func (d *Download) putRows(stats map[int]chunker.FileStat) error {
+	out := &writer{s: d.s, b: d.s.db.NewBatch()}
+	defer func() { out.b.Close() }()
+	k := keyID(tagFile, d.id())
+	_ = out.b.DeleteRange(k, upper(k), nil)
+	for i, e := range d.x.layout.Entries() {
+		st, ok := stats[i]
+		if !ok {
+			continue
+		}
+		r := row{path: d.sel.rel(e.Path), stat: st, cut: cutOf(d.x.layout, e, st.Size)}
+		_ = out.b.Set(keyFile(tagFile, d.id(), e.First, i), r.encode(), nil)
+		if err := out.flush(context.Background()); err != nil {
+			return err
+		}
+	}
+	return out.commit(context.Background())
+}
+
+// recordShare turns the download into a share at final: stats of files that are not those
+// of the .part (else nil), then the record, together with the end of the download, in one
+// synced batch.
 func (d *Download) recordShare(ctx context.Context, final string, stats map[int]chunker.FileStat) (Share, error) {
 	d.mu.RLock()
 	rec := *d.rec
@@ -276,23 +297,12 @@ func (d *Download) recordShare(ctx context.Context, final string, stats map[int]
 	if keep, ok, err := d.keepOld(ctx, &rec); ok || err != nil {
 		return keep, err
 	}
-	b := d.s.db.NewBatch()
-	k := keyID(tagFile, rec.id)
-	_ = b.DeleteRange(k, upper(k), nil)
-	for i, e := range d.x.layout.Entries() {
-		st, ok := stats[i]
-		if !ok {
-			continue
-		}
-		r := row{path: d.sel.rel(e.Path), stat: st, cut: cutOf(d.x.layout, e, st.Size)}
-		_ = b.Set(keyFile(tagFile, rec.id, e.First, i), r.encode(), nil)
-		if b.Len() >= batchBytes {
-			if err := d.s.commit(b, false); err != nil {
-				return Share{}, err
-			}
-			b = d.s.db.NewBatch()
+	if stats != nil {
+		if err := d.putRows(stats); err != nil {
+			return Share{}, err
 		}
 	}
+	b := d.s.db.NewBatch()
 	bits := append(bitmap(nil), d.have...)
 	if err := d.mergeOld(&rec, b, bits); err != nil {
 		b.Close()

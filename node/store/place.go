@@ -262,31 +262,18 @@ func (t *dest) countEntries() (int, error) {
 	return n, err
 }
 
-// putInPlace moves the result to its final name and records it. The intent is recorded
-// first, so that a crash after the move is recognised.
+// putInPlace moves the result to its final name and records it.
 func (d *Download) putInPlace(ctx context.Context, stats map[int]chunker.FileStat) (Share, error) {
 	d.place.Lock()
 	defer d.place.Unlock()
 	if err := d.dst.closeHandles(); err != nil {
 		return Share{}, fsError("close files of", d.dst.path(""), err)
 	}
-	fi, err := d.dst.parent.Lstat(d.dst.part)
+	name, err := d.intend(stats)
 	if err != nil {
-		return Share{}, fsError("look at", d.dst.path(""), err)
-	}
-	if fi.Mode()&fs.ModeSymlink == 0 && !d.rec.isOurs(fi) { // a symlink was made just now
-		d.dropAll()
-		return Share{}, fmt.Errorf("%w: another program replaced %s", ErrIncomplete, d.dst.path(""))
-	}
-	d.mu.Lock()
-	d.rec.name = d.rec.title()
-	d.rec.placing, d.rec.partInode = true, chunker.StatOf(fi).Inode
-	name := d.rec.name
-	d.mu.Unlock()
-	if err := d.saveRecord(d.s.db.NewBatch(), true); err != nil {
 		return Share{}, err
 	}
-	if stats, err = d.move(ctx, name, stats); err != nil {
+	if stats, err = d.move(ctx, name); err != nil {
 		d.mu.Lock()
 		d.rec.placing = false
 		d.mu.Unlock()
@@ -306,13 +293,35 @@ func (d *Download) putInPlace(ctx context.Context, stats map[int]chunker.FileSta
 	return sh, errors.Join(err, d.dst.close())
 }
 
+// intend records, durably, that the .part is about to be moved, and the stats of its
+// files, so that after a crash only what nobody edited is taken for what was fetched.
+func (d *Download) intend(stats map[int]chunker.FileStat) (name string, err error) {
+	fi, err := d.dst.parent.Lstat(d.dst.part)
+	if err != nil {
+		return "", fsError("look at", d.dst.path(""), err)
+	}
+	if fi.Mode()&fs.ModeSymlink == 0 && !d.rec.isOurs(fi) { // a symlink was made just now
+		d.dropAll()
+		return "", fmt.Errorf("%w: another program replaced %s", ErrIncomplete, d.dst.path(""))
+	}
+	if err := d.putRows(stats); err != nil {
+		return "", err
+	}
+	d.mu.Lock()
+	d.rec.name = d.rec.title()
+	d.rec.placing, d.rec.partInode = true, chunker.StatOf(fi).Inode
+	name = d.rec.name
+	d.mu.Unlock()
+	return name, d.saveRecord(d.s.db.NewBatch(), true)
+}
+
 // move brings the .part to name, whatever is there. It returns the stats of the files
-// as they are at the final place.
-func (d *Download) move(ctx context.Context, name string, stats map[int]chunker.FileStat) (map[int]chunker.FileStat, error) {
+// at the final place where these are not the ones of the .part.
+func (d *Download) move(ctx context.Context, name string) (map[int]chunker.FileStat, error) {
 	t := d.dst
 	err := t.rename(t.part, name)
 	if err == nil || !errors.Is(err, fs.ErrExist) {
-		return stats, fsError("move to", filepath.Join(t.dir, name), err)
+		return nil, fsError("move to", filepath.Join(t.dir, name), err)
 	}
 	like, differs := d.compare(ctx, name)
 	switch {
@@ -324,7 +333,7 @@ func (d *Download) move(ctx context.Context, name string, stats map[int]chunker.
 	case differs == nil, errors.Is(differs, ErrExists) && d.rec.force && d.mergeable(name):
 		return d.merge(ctx, name)
 	case errors.Is(differs, ErrExists) && d.rec.force:
-		return stats, fsError("replace", filepath.Join(t.dir, name), t.replace(name))
+		return nil, fsError("replace", filepath.Join(t.dir, name), t.replace(name))
 	}
 	return nil, differs
 }

@@ -84,10 +84,6 @@ func (s *Store) recoverPlaced(rec *record) error {
 	if err := d.load(rec); err != nil {
 		return err
 	}
-	stats, err := d.statsAt(rec.title())
-	if err != nil {
-		return err
-	}
 	if d.x.layout.Size() < 0 {
 		d.loneSize, d.haveBytes = fi.Size(), fi.Size()
 	}
@@ -101,6 +97,12 @@ func (s *Store) recoverPlaced(rec *record) error {
 			}
 		}
 	}
-	_, err = d.recordShare(context.Background(), final, stats)
+	if _, err = d.recordShare(context.Background(), final, nil); err != nil {
+		return err
+	}
+	err = s.Check(context.Background(), rec.root) // it may have been edited since
+	if errors.Is(err, ErrNotFound) {
+		err = nil
+	}
 	return err
 }
