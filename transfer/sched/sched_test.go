@@ -444,3 +444,28 @@ func TestInOrderStream(t *testing.T) {
 	s.run(time.Minute)
 	within(t, "in order", f.doneAt, seconds(200*mib/21e6), 0.06)
 }
+
+// Peers that send a byte now and then hold the last leaves no longer than others
+// need to bring them, however many they are.
+func TestTrickleDoesNotHoldTheEnd(t *testing.T) {
+	const n = 20
+	c := newScript(t, Config{}, grown(n, mib)...)
+	for i := range n - 1 {
+		id := peer.ID(fmt.Sprint("trickle", i))
+		c.do(part(id, Run{Leaf(i), 1})...)
+	}
+	c.do(seed("s")...)
+	for i := 0; i < 600 && !c.s.done; i++ {
+		for k := range n - 1 {
+			c.do(Progress{peer.ID(fmt.Sprint("trickle", k)), 1})
+		}
+		c.wait(100 * ms)
+		for _, r := range c.s.Outstanding("s") {
+			c.do(Received{"s", r.First, mib})
+			break
+		}
+	}
+	if !c.s.done {
+		t.Errorf("not done: %+v", c.s.Stats())
+	}
+}

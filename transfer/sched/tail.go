@@ -20,10 +20,14 @@ const (
 	worthIt   = 50 * time.Millisecond  // no work is moved to gain less
 
 	// Copies may cost 1 % of the download, and a few leaves where that is less
-	// but much time is to be gained.
+	// but much time is to be gained. From a peer that would keep us waiting for
+	// very long, a copy is always taken: what it has sent of the leaf is little.
+	// What came twice for any reason counts, since moved leaves may have been on
+	// their way: once it is 1 %, leaves are moved for much time only.
 	copyPart  = 100
 	copyFew   = 4
 	copyGain  = time.Second
+	copyAny   = 20 * time.Second
 	eternity  = time.Hour // a peer on probation is not expected to deliver
 	lateGuess = 0.25      // seconds we expect a peer of unknown rate to need at least
 )
@@ -172,7 +176,10 @@ func (s *State) move(q, p *peerState) bool {
 // movable returns the leaves to move from q to p, last first. What q has begun
 // to send or has likely on its way stays.
 func (s *State) movable(q, p *peerState) []Leaf {
-	wire := max(inWire, 2*q.rtt).Seconds()
+	wire, worth := max(inWire, 2*q.rtt).Seconds(), worthIt
+	if s.duplicate*copyPart >= s.t.total {
+		worth = copyGain
+	}
 	begun := q.partial + min(wireBytes, int64(wireTime*s.rate(q)))
 	list, gain, upTo, looks := s.scratch[:0], int64(0), q.out, helpLooks
 	for i := len(q.owed) - 1; i >= 0; i-- {
@@ -180,7 +187,7 @@ func (s *State) movable(q, p *peerState) []Leaf {
 		for l := r.First + Leaf(r.Count) - 1; l+1 > r.First; l-- {
 			cost, d := s.t.cost(l), s.due(q, upTo)
 			if l == q.head() || upTo-cost < begun || d <= wire || looks == 0 || p.out+gain+cost > p.window ||
-				s.fresh(p, gain+cost)*1.25+worthIt.Seconds() > d {
+				s.fresh(p, gain+cost)*1.25+worth.Seconds() > d {
 				s.scratch = list
 				return list
 			}
@@ -253,6 +260,7 @@ func (s *State) worthCopy(p *peerState, l Leaf, d float64) bool {
 	if own*2+worthIt.Seconds() > d {
 		return false
 	}
-	few := int64(copyFew) * cost
-	return s.copied+cost <= s.t.total/copyPart || d-own > copyGain.Seconds() && s.copied+cost <= few
+	spent := max(s.copied, s.duplicate) + cost
+	gain := d - own
+	return spent <= s.t.total/copyPart || gain > copyGain.Seconds() && spent <= copyFew*cost || gain > copyAny.Seconds()
 }
