@@ -27,9 +27,13 @@ type Config struct {
 	// dag-pb root with one link.
 	Preserve bool
 
+	// Exclude are directories that are left out of a tree wherever they are in it, as
+	// the home of a daemon, which holds its private key. One that is missing is ignored.
+	Exclude []string
+
 	// Skip is told, serially, of each entry left out of a tree: unreadable, a
 	// device, FIFO or socket, a name that is not UTF-8, changing all the time,
-	// nested too deep. The path is relative to the root, slash separated.
+	// nested too deep, excluded. The path is relative to the root, slash separated.
 	Skip func(path string, err error)
 
 	// Progress gets cumulative counts, serially, some ten times a second and
@@ -84,6 +88,11 @@ func Build(ctx context.Context, path string, cfg Config, put func(c cid.Cid, blo
 		done:   make(chan struct{}),
 		tree:   Tree{Dir: fi.IsDir(), Stats: make(map[string]FileStat)},
 	}
+	for _, dir := range cfg.Exclude {
+		if fi, err := os.Stat(dir); err == nil {
+			b.exclude = append(b.exclude, fi)
+		}
+	}
 	return b.run(ctx)
 }
 
@@ -117,13 +126,14 @@ type job struct {
 // builder is the state of one Build, shared by the scanning goroutine and the
 // workers.
 type builder struct {
-	cfg    Config
-	root   string
-	put    func(cid.Cid, []byte) error
-	cancel context.CancelCauseFunc
-	jobs   chan job      // files, from the scan
-	help   chan *hashing // large files that more workers may join
-	done   chan struct{} // closed once the root is made
+	cfg     Config
+	root    string
+	exclude []fs.FileInfo
+	put     func(cid.Cid, []byte) error
+	cancel  context.CancelCauseFunc
+	jobs    chan job      // files, from the scan
+	help    chan *hashing // large files that more workers may join
+	done    chan struct{} // closed once the root is made
 
 	putMu  sync.Mutex
 	skipMu sync.Mutex

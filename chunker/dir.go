@@ -90,11 +90,16 @@ func (b *builder) list(d *dirNode) ([]fs.DirEntry, error) {
 		return nil, err
 	}
 	defer f.Close()
-	if b.cfg.Preserve {
-		fi, err := f.Stat()
-		if err != nil {
-			return nil, err
+	fi, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	for _, not := range b.exclude {
+		if os.SameFile(fi, not) {
+			return nil, fmt.Errorf("%w: %s", ErrExcluded, d.abs)
 		}
+	}
+	if b.cfg.Preserve {
 		d.attrs = attrsOf(fi)
 	}
 	entries, err := f.ReadDir(-1)

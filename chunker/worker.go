@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"time"
 )
 
 // hashTries is how often a file of a tree that changes meanwhile is hashed.
@@ -78,7 +79,7 @@ func (w *worker) hash(ctx context.Context, path string) (child, FileStat, error)
 		return child{}, FileStat{}, err
 	}
 	defer f.Close()
-	fi, err := f.Stat()
+	fi, err := settled(f)
 	if err != nil {
 		return child{}, FileStat{}, err
 	}
@@ -97,6 +98,23 @@ func (w *worker) hash(ctx context.Context, path string) (child, FileStat, error)
 		c, err = w.large(ctx, f, fi, a)
 	}
 	return c, st, err
+}
+
+// clockTick is the coarsest clock that common systems stamp files with.
+const clockTick = 10 * time.Millisecond
+
+// settled is the stat of f, once an edit after it would show in the time: two edits
+// within one tick of the clock leave the same one.
+func settled(f *os.File) (fs.FileInfo, error) {
+	fi, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if age := time.Since(fi.ModTime()); age >= 0 && age < clockTick {
+		time.Sleep(clockTick - age)
+		return f.Stat()
+	}
+	return fi, nil
 }
 
 // single hashes a file of at most one chunk. Its leaf is the root itself, unless
