@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -27,6 +28,12 @@ const (
 	// reserveBytes stay free on the disk of the home. Pebble cannot survive a full one:
 	// it panics when it fails to start a new log. So writes are refused before that.
 	reserveBytes = 16 << 20
+
+	// openBytes are free when the index is opened, which may replay a log and start another.
+	openBytes = 4 << 20
+
+	// retryPause slows Pebble down, which tries a failed flush again at once and for ever.
+	retryPause = 200 * time.Millisecond
 )
 
 // openIndex opens Pebble and reads the id counter.
@@ -41,11 +48,15 @@ func (s *Store) openIndex() error {
 		FormatMajorVersion:          pebble.FormatColumnarBlocks, // pinned: a new one is a new formatVersion
 		Logger:                      s.log,
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 1 },
+		EventListener:               &pebble.EventListener{BackgroundError: s.log.background},
 	}
 	for i := range opts.Levels {
 		opts.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}
 	dir := filepath.Join(s.home, indexName)
+	if err := s.free(openBytes); err != nil {
+		return err
+	}
 	db, err := pebble.Open(dir, opts)
 	if err != nil {
 		return fsError("open index", dir, err)
@@ -76,12 +87,14 @@ func (s *Store) closeIndex() error {
 
 // room refuses what would fill the disk of the home, and any write once the home is
 // gone, which Pebble would not survive either. It costs one system call.
-func (s *Store) room() error {
+func (s *Store) room() error { return s.free(reserveBytes) }
+
+func (s *Store) free(want int64) error {
 	free, err := freeSpace(s.home)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("write index: the home %s was deleted: %w", s.home, err)
 	}
-	if err != nil || free >= reserveBytes {
+	if err != nil || free >= want {
 		return nil // what cannot be told is not full
 	}
 	return fmt.Errorf("write index %s: %w: free %d bytes and run the same command again", s.home, ErrNoSpace, reserveBytes-free)
@@ -198,6 +211,16 @@ func (b sharedBatch) Commit(ctx context.Context) error {
 type pebbleLogger struct {
 	log   *slog.Logger
 	first atomic.Pointer[error]
+	again atomic.Bool // a background error has been told
+}
+
+// background hears of a flush or compaction that failed. Only the first is worth a
+// warning: Pebble tries again until it works.
+func (l *pebbleLogger) background(err error) {
+	if l.again.CompareAndSwap(false, true) {
+		l.log.Warn("index cannot be written, and is tried again", "error", err)
+	}
+	time.Sleep(retryPause)
 }
 
 func (l *pebbleLogger) Infof(format string, args ...any) {
@@ -217,8 +240,9 @@ func (l *pebbleLogger) Fatalf(format string, args ...any) {
 			err = fmt.Errorf("index failed: %w", cause)
 		}
 	}
-	l.first.CompareAndSwap(nil, &err)
-	l.log.Error("index failed", "error", err)
+	if l.first.CompareAndSwap(nil, &err) {
+		l.log.Error("index failed", "error", err)
+	}
 }
 
 func (l *pebbleLogger) fatal() error {
