@@ -11,6 +11,10 @@ import (
 	"shoal/transfer/wire"
 )
 
+// leastRetry is how long a busy peer is left alone at least: each round of busy and
+// asking again costs it nothing.
+const leastRetry = 100 * time.Millisecond
+
 // drain takes what readers and writers have posted. Arrivals come first: what is
 // here need not be asked for again when its sender has left.
 func (s *session) drain(now time.Time) error {
@@ -144,7 +148,7 @@ func (s *session) message(now time.Time, p *source, n note) error {
 		s.handle(now, sched.Unchoke{Peer: p.id})
 	case wire.Busy:
 		p.sub.takeBack(everything)
-		retry := min(time.Duration(m.RetryMillis)*time.Millisecond, time.Minute)
+		retry := min(max(time.Duration(m.RetryMillis)*time.Millisecond, leastRetry), time.Minute)
 		s.handle(now, sched.Busy{Peer: p.id, For: retry})
 	case wire.Refused:
 		s.part(now, p, s.cands.refused)
