@@ -12,6 +12,7 @@ import (
 	dssync "github.com/ipfs/go-datastore/sync"
 	pebbleds "github.com/ipfs/go-ds-pebble"
 	"github.com/libp2p/go-libp2p/core/peer"
+	mh "github.com/multiformats/go-multihash"
 )
 
 func TestTwentyNodesFindEachOther(t *testing.T) {
@@ -239,6 +240,20 @@ func TestUnprovide(t *testing.T) {
 	provide(t, a, root(1))
 	if ids := answer(); !slices.Equal(ids, []peer.ID{a.host.ID()}) {
 		t.Fatalf("providing again, it says %v", ids)
+	}
+}
+
+// A root that is provided again before its Unprovide has ended stays with the sweeper.
+func TestProvideDuringUnprovide(t *testing.T) {
+	n := start(t, setup{})
+	ctx := context.Background()
+	provide(t, n, root(1))
+	going, err := n.roots.leave(ctx, []mh.Multihash{root(1).Hash()})
+	must(t, err)
+	provide(t, n, root(1))
+	must(t, n.drop(ctx, going))
+	if all, err := n.keys.Get(ctx, ""); err != nil || len(all) != 1 {
+		t.Errorf("keystore: %v, %v", all, err)
 	}
 }
 

@@ -73,8 +73,16 @@ func (d *DHT) drop(ctx context.Context, going []mh.Multihash) error {
 	if err := d.sweeper.StopProviding(going...); err != nil {
 		return fmt.Errorf("unprovide: %w", closedErr(err))
 	}
-	if err := d.roots.forget(ctx, going); err != nil {
+	back, err := d.roots.forget(ctx, going)
+	if err != nil {
 		return fmt.Errorf("unprovide: %w", err)
+	}
+	if len(back) == 0 {
+		return nil
+	}
+	// Provided again meanwhile: the sweeper has lost them just now.
+	if err := d.sweeper.StartProviding(true, back...); err != nil {
+		return fmt.Errorf("unprovide: %w", closedErr(err))
 	}
 	return nil
 }

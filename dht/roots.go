@@ -139,35 +139,38 @@ func (r *roots) leave(ctx context.Context, hashes []mh.Multihash) ([]mh.Multihas
 	return going, r.put(ctx, going, leaving)
 }
 
-// forget removes the rows of hashes that are still leaving (add may have brought one back meanwhile).
-func (r *roots) forget(ctx context.Context, hashes []mh.Multihash) error {
+// forget removes the rows of hashes that are still leaving, and returns those that add has brought back meanwhile.
+func (r *roots) forget(ctx context.Context, hashes []mh.Multihash) (back []mh.Multihash, err error) {
 	r.write.Lock()
 	defer r.write.Unlock()
 	b, err := r.ds.Batch(ctx)
 	if err != nil {
-		return fmt.Errorf("forget roots: %w", err)
+		return nil, fmt.Errorf("forget roots: %w", err)
 	}
 	gone := 0
 	for _, h := range hashes {
 		s, err := r.get(ctx, h)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if s != leaving {
+			if s != 0 {
+				back = append(back, h)
+			}
 			continue
 		}
 		if err := b.Delete(ctx, rootKey(h)); err != nil {
-			return fmt.Errorf("forget roots: %w", err)
+			return nil, fmt.Errorf("forget roots: %w", err)
 		}
 		gone++
 	}
 	if err := b.Commit(ctx); err != nil {
-		return fmt.Errorf("forget roots: %w", err)
+		return nil, fmt.Errorf("forget roots: %w", err)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.total -= gone
-	return nil
+	return back, nil
 }
 
 // put writes rows and syncs them.

@@ -57,7 +57,11 @@ func TestRootsOutliveACrash(t *testing.T) {
 	if fresh, err = r.add(ctx, []mh.Multihash{b}); err != nil || len(fresh) != 1 || !r.has(ctx, b) {
 		t.Fatalf("it does not come back: %d, %v", len(fresh), err)
 	}
-	must(t, r.forget(ctx, going))
+	back, err := r.forget(ctx, going)
+	must(t, err)
+	if len(back) != 1 || string(back[0]) != string(b) {
+		t.Fatalf("back came %v", back)
+	}
 	r = reopen(2, 2, 0)
 	if r.has(ctx, a) || !r.has(ctx, b) || !r.has(ctx, c) {
 		t.Error("wrong ones are left")
