@@ -8,6 +8,22 @@ import (
 	"shoal/node/store"
 )
 
+// homeError is userError for what stands in the way of opening the home: there the next
+// step is about the home, not about a destination.
+func homeError(err error) error {
+	err = userError(err)
+	var e *api.Error
+	if errors.As(err, &e) {
+		switch e.Code {
+		case api.ReadOnly:
+			return e.WithHint("The home is where shoal keeps its index: make it writable, or choose another with --home.")
+		case api.NoSpace:
+			return e.WithHint("The home is where shoal keeps its index: free some space there, or choose another with --home.")
+		}
+	}
+	return err
+}
+
 // userError gives an error of the parts below the code and the next step that a
 // user needs. Errors it does not know pass as they are.
 func userError(err error) error {
@@ -35,6 +51,7 @@ func userError(err error) error {
 		{store.ErrChanged, api.Changed, "`shoal verify` tells which files; share it again to offer the new content."},
 		{chunker.ErrChanged, api.Changed, "Share it again once nothing writes to it."},
 		{chunker.ErrUnsupported, api.Unsupported, ""},
+		{chunker.ErrExcluded, api.Invalid, "A home holds the node's private key: it is never shared."},
 		{chunker.ErrNotFile, api.Invalid, "Only files and directories can be shared."},
 		{chunker.ErrLimit, api.Unsupported, ""},
 		{chunker.ErrMalformed, api.Damaged, "What this CID names is not a well-formed file or directory."},

@@ -326,6 +326,20 @@ func TestLinkNamesAreHarmless(t *testing.T) {
 	}
 }
 
+func TestHomeIsNeverShared(t *testing.T) {
+	dir := t.TempDir()
+	home := filepath.Join(dir, "home")
+	n, _ := startNode(t, home)
+	randomFile(t, dir, "f", 10)
+	shared := mustShare(t, n, dir)
+	if shared.Files != 1 || shared.SkippedCount != 1 {
+		t.Errorf("sharing the directory above the home: %+v", shared)
+	}
+	if _, err := n.Share(t.Context(), api.ShareRequest{Path: home}, nil); api.AsError(err).Code != api.Invalid {
+		t.Errorf("sharing the home: %v, want invalid", err)
+	}
+}
+
 func TestHomeIsLocked(t *testing.T) {
 	home := t.TempDir()
 	startNode(t, home)

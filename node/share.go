@@ -27,6 +27,7 @@ func (n *Node) Share(ctx context.Context, req api.ShareRequest, progress func(ap
 	imp := n.store.Import()
 	defer imp.Abort()
 	tree, err := chunker.Build(ctx, req.Path, chunker.Config{
+		Exclude:  []string{n.set.home}, // it holds the private key, and changes all the time
 		NoHidden: req.NoHidden,
 		Preserve: req.Preserve,
 		Skip: func(path string, err error) {

@@ -72,6 +72,7 @@ func (c *call) hash(ctx context.Context, path string) (cidResult, error) {
 		}
 	}
 	tree, err := chunker.Build(ctx, full, chunker.Config{
+		Exclude:  []string{c.home}, // as share does, for the same CID
 		NoHidden: c.flags.Bool("no-hidden"),
 		Preserve: c.flags.Bool("preserve"),
 		Skip: func(path string, err error) {
