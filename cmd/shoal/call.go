@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"path/filepath"
 	"sync"
 
@@ -122,15 +121,6 @@ func abs(path string) (string, error) {
 		return "", cannot("resolve", path, err)
 	}
 	return full, nil
-}
-
-// logger logs to stderr. Verbs that are not the daemon keep quiet below warn, unless somebody chose a level.
-func (c *call) logger() *slog.Logger {
-	min := level(c.set.one("log_level"))
-	if c.verb.name != "daemon" && !c.set.set("log_level") {
-		min = slog.LevelWarn
-	}
-	return slog.New(slog.NewTextHandler(c.err, &slog.HandlerOptions{Level: min}))
 }
 
 // sticky is a writer that remembers its first error, so that a full disk behind stdout is noticed once, at the end.
