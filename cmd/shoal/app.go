@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"syscall"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -81,20 +82,27 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	return e.report(err)
 }
 
-// watchSignals gives a context that the first SIGINT or SIGTERM ends. The second ends the process at once.
+// sameSignal is how soon a second signal counts as the first one: timeout(1) and supervisors signal a process and its group.
+const sameSignal = 300 * time.Millisecond
+
+// watchSignals gives a context that the first SIGINT or SIGTERM ends. A later one ends the process at once.
 func watchSignals(parent context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancel(parent)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	done := make(chan struct{})
 	go func() {
-		for n := 0; ; n++ {
+		var first time.Time
+		for {
 			select {
 			case <-signals:
-				if n > 0 {
+				switch {
+				case first.IsZero():
+					first = time.Now()
+					cancel()
+				case time.Since(first) > sameSignal:
 					os.Exit(exitInterrupted)
 				}
-				cancel()
 			case <-done:
 				return
 			}
@@ -167,7 +175,7 @@ func application(e *env, all []verb) *cli.App {
 		app.Commands = append(app.Commands, &cli.Command{
 			Name: v.name, Usage: v.short, Flags: v.allFlags(),
 			HideHelpCommand: true, CustomHelpTemplate: helpOf(v),
-			OnUsageError: func(_ *cli.Context, err error, _ bool) error { return usagef(v.name, "%w", err) },
+			OnUsageError: func(_ *cli.Context, err error, _ bool) error { return usagef(v.name, "%s", flagProblem(err)) },
 			Action: func(ctx *cli.Context) error {
 				c, err := newCall(e, v, ctx)
 				if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"regexp"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -88,6 +89,21 @@ func unknownFlag(verb, name string, spec flagSpec) error {
 		return usagef(verb, "%s; did you mean %s?", what, dashed(near))
 	}
 	return usagef(verb, "%s", what)
+}
+
+// badValue is how package flag reports a value it cannot read.
+var badValue = regexp.MustCompile(`^invalid (?:boolean )?value (".*") for (?:flag )?-(\w[\w-]*): parse error$`)
+
+// flagProblem words an error of package flag as we write flags and times.
+func flagProblem(err error) string {
+	m := badValue.FindStringSubmatch(err.Error())
+	switch {
+	case m == nil:
+		return err.Error()
+	case m[2] == "timeout":
+		return "--timeout " + m[1] + " is not a time; write one like 30s, 5m or 2h"
+	}
+	return dashed(m[2]) + " cannot be " + m[1]
 }
 
 func dashed(name string) string {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -113,6 +114,18 @@ func TestFlagsAgree(t *testing.T) {
 				}
 				seen[name] = true
 			}
+		}
+	}
+}
+
+func TestFlagProblem(t *testing.T) {
+	for _, row := range []struct{ err, want string }{
+		{`invalid value "5" for flag -timeout: parse error`, `--timeout "5" is not a time; write one like 30s, 5m or 2h`},
+		{`invalid boolean value "maybe" for -json: parse error`, `--json cannot be "maybe"`},
+		{"something else", "something else"},
+	} {
+		if got := flagProblem(errors.New(row.err)); got != row.want {
+			t.Errorf("%q: %q; want %q", row.err, got, row.want)
 		}
 	}
 }
