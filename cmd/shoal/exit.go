@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"shoal/node/api"
@@ -94,16 +95,19 @@ func (f *failed) Error() string {
 func (f *failed) Unwrap() error { return f.err }
 
 // reason takes from the head of a message what only names the object again: the parts below say "open /x: " and
-// "share /x: " for good reasons, but a person has just read "/x".
+// "share /x: " for good reasons, but a person has just read "/x". Of CID/PATH the CID alone names it too.
 func reason(message, object string) string {
-	full, err := filepath.Abs(object)
-	if err != nil {
-		full = object
+	names := []string{object}
+	if full, err := filepath.Abs(object); err == nil {
+		names = append(names, full)
+	}
+	if root, _, ok := strings.Cut(object, "/"); ok && root != "" {
+		names = append(names, root)
 	}
 	for {
 		head, rest, ok := strings.Cut(message, ": ")
 		_, named, _ := strings.Cut(head, " ")
-		if !ok || rest == "" || head != object && head != full && named != object && named != full {
+		if !ok || rest == "" || !slices.Contains(names, head) && !slices.Contains(names, named) {
 			return message
 		}
 		message = rest

@@ -76,6 +76,8 @@ func TestComplain(t *testing.T) {
 		{"object named once", cannot("share", "x", fmt.Errorf("share %s: %w", full, missing)), "shoal: cannot share x: file does not exist\n"},
 		{"another object stays", cannot("share", "x", &fs.PathError{Op: "open", Path: full + "/y", Err: fs.ErrPermission}),
 			"shoal: cannot share x: open " + full + "/y: permission denied\n"},
+		{"root of a path named again", cannot("get", "bafy/a.txt", errors.New("copy bafy: fetch bafy: the destination exists: /d")),
+			"shoal: cannot get bafy/a.txt: the destination exists: /d\n"},
 		{"hint", api.Errorf(api.NoDaemon, "no daemon runs").WithHint("Start one."), "shoal: no daemon runs\n  Start one.\n"},
 		{"interrupted", cannot("share", "x", context.Canceled), "shoal: interrupted\n"},
 		{"paused", api.Errorf(api.Canceled, "paused; run the same command to resume"), "shoal: paused; run the same command to resume\n"},

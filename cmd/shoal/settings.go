@@ -137,7 +137,7 @@ func readConfig(home string) (map[string][]string, error) {
 	values, err := parseConfig(string(raw))
 	if err != nil {
 		return nil, api.Errorf(api.Invalid, "cannot read the settings: %s:%w", path, err).
-			WithHint("Mend that line, or set one value with `shoal config set KEY VALUE`.")
+			WithHint("Mend or remove that line.")
 	}
 	return values, nil
 }
