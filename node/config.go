@@ -24,6 +24,7 @@ type Config struct {
 	Bootstrap []string     // multiaddrs with /p2p/ of peers to join by, on top of the profile's
 	APISocket bool         // serve the control API on the socket in Home
 	Offline   bool         // no network at all: only the store is opened
+	Transient bool         // ends with the one thing it was made for: leaves other unfinished fetches alone, and tells clients
 	Logger    *slog.Logger // nil: silent
 }
 
@@ -36,6 +37,7 @@ type settings struct {
 	bootstrap []peer.AddrInfo
 	api       bool
 	offline   bool
+	transient bool
 	log       *slog.Logger
 }
 
@@ -56,7 +58,7 @@ func (c Config) check() (settings, error) {
 
 // settle fills in the defaults.
 func (c Config) settle() (settings, error) {
-	s := settings{api: c.APISocket, offline: c.Offline, log: c.Logger}
+	s := settings{api: c.APISocket, offline: c.Offline, transient: c.Transient, log: c.Logger}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}

@@ -71,8 +71,8 @@ func (n *Node) startOrJoin(target store.Target, hints []peer.AddrInfo) (*fetch, 
 	}
 	if f := n.fetches[target.Root]; f != nil {
 		if !sameTarget(f.target, target) {
-			return nil, api.Errorf(api.Conflict, "%s is being fetched to another place or in another selection", target.Root).
-				WithHint("Wait for that fetch, or stop it first.")
+			return nil, api.Errorf(api.Conflict, "it is being fetched to %s now, or another part of it is", f.target.Dir).
+				WithHint("Run the same command again once that fetch has ended: what is here then is copied, not fetched.")
 		}
 		if !f.hold() {
 			return f, errPaused

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
 
 	"shoal/chunker"
 	"shoal/node/api"
@@ -36,9 +37,9 @@ func (n *Node) Find(ctx context.Context, ref string, found func(api.Provider)) e
 	if s, err := n.store.Share(link.Root); err == nil && s.Have > 0 {
 		report(peer.AddrInfo{ID: n.host.ID(), Addrs: n.host.Addrs()}, "self")
 	}
-	hints, err := parsePeers(link.Providers)
+	hints, err := linkPeers(link)
 	if err != nil {
-		return api.Errorf(api.Invalid, "provider in the link: %w", err)
+		return err
 	}
 	for _, p := range hints {
 		report(p, "link")
@@ -54,6 +55,26 @@ func (n *Node) Find(ctx context.Context, ref string, found func(api.Provider)) e
 	return ctx.Err()
 }
 
+// linkPeers reads the provider hints of a link. A multiaddr that names no peer, like that of
+// an HTTP gateway, is a fair hint (IPIP-504) that helps other software: it is passed over.
+func linkPeers(link chunker.Link) ([]peer.AddrInfo, error) {
+	var ours []string
+	for _, p := range link.Providers {
+		a, err := ma.NewMultiaddr(p)
+		if err != nil {
+			return nil, api.Errorf(api.Invalid, "provider in the link: %w", err)
+		}
+		if _, err := a.ValueForProtocol(ma.P_P2P); err == nil {
+			ours = append(ours, p)
+		}
+	}
+	peers, err := parsePeers(ours)
+	if err != nil {
+		return nil, api.Errorf(api.Invalid, "provider in the link: %w", err)
+	}
+	return peers, nil
+}
+
 // parseLink reads any form of link, with an error that a user understands.
 func parseLink(s string) (chunker.Link, error) {
 	link, err := chunker.ParseLink(s)
@@ -61,6 +82,7 @@ func parseLink(s string) (chunker.Link, error) {
 		e := api.AsError(userError(err))
 		if e.Code == api.Internal || e.Code == api.Damaged {
 			e.Code = api.Invalid
+			e.Hint = "A link looks like ipfs://CID?filename=…, /ipfs/CID/PATH, https://HOST/ipfs/CID/PATH or CID/PATH."
 		}
 		return link, e
 	}

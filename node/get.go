@@ -59,11 +59,8 @@ func target(req api.GetRequest) (store.Target, []peer.AddrInfo, error) {
 	if !filepath.IsAbs(t.Dir) {
 		return t, nil, api.Errorf(api.Invalid, "destination %q is not an absolute path", t.Dir)
 	}
-	hints, err := parsePeers(link.Providers)
-	if err != nil {
-		return t, nil, api.Errorf(api.Invalid, "provider in the link: %w", err)
-	}
-	return t, hints, nil
+	hints, err := linkPeers(link)
+	return t, hints, err
 }
 
 // wait passes progress on until the fetch is over or the caller leaves.

@@ -39,11 +39,15 @@ func (n *Node) List(ctx context.Context) ([]api.Share, error) {
 }
 
 func (n *Node) apiShare(s store.Share) api.Share {
+	state, reason := api.State(s.State.String()), s.Reason
+	if state == api.StateFetching && n.fetching(s.Root) == nil {
+		state = api.StatePaused // its fetch failed, or waits for a daemon
+	}
 	return api.Share{
 		CID: s.Root.String(), Name: s.Name, Path: s.Path, Dir: s.Dir,
 		Size: s.Size, Files: int64(s.Files), Chunks: int64(s.Leaves),
 		Have: int64(s.Have), HaveBytes: s.HaveBytes,
-		State: api.State(s.State.String()), Reason: s.Reason,
+		State: state, Reason: reason,
 		Select: s.Select, Link: n.link(s), Added: s.Added,
 	}
 }

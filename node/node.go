@@ -65,7 +65,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 // open makes the parts in the order in which they need each other.
 func (n *Node) open(set settings) (err error) {
 	if n.store, err = store.Open(set.home, store.Config{Logger: set.log}); err != nil {
-		return userError(err)
+		return homeError(err)
 	}
 	key, err := loadOrCreateKey(set.home)
 	if err != nil {
@@ -91,7 +91,7 @@ func (n *Node) open(set settings) (err error) {
 }
 
 // Run serves, finds and fetches until ctx ends or a part fails for good. Unfinished
-// fetches that nobody paused go on. Run may be called once.
+// fetches that nobody paused go on, unless the node is transient. Run may be called once.
 func (n *Node) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	if n.set.api {
@@ -109,7 +109,7 @@ func (n *Node) Run(ctx context.Context) error {
 	n.mu.Lock()
 	n.running = ctx
 	n.mu.Unlock()
-	if !n.set.offline {
+	if !n.set.offline && !n.set.transient {
 		n.resumeFetches()
 	}
 	close(n.ready)

@@ -2,17 +2,20 @@ package node
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/core/test"
 	ma "github.com/multiformats/go-multiaddr"
 
+	"shoal/chunker"
 	"shoal/dht"
 	"shoal/node/api"
 	"shoal/node/store"
@@ -168,5 +171,37 @@ func TestCountBits(t *testing.T) {
 	}
 	if got := countBits(nil, 7, 9); got != 9 {
 		t.Errorf("nil bitmap: %d, want all 9", got)
+	}
+}
+
+func TestLinkPeers(t *testing.T) {
+	const id = "12D3KooWMNd9K7NnK2kkLHyFyPdHgxREWJyNJeL7KvxF8virM2rq"
+	for _, row := range []struct {
+		name  string
+		hints []string
+		peers int
+		bad   bool
+	}{
+		{name: "none"},
+		{name: "two addresses of one peer", hints: []string{"/ip4/127.0.0.1/tcp/1/p2p/" + id, "/ip4/127.0.0.1/udp/1/quic-v1/p2p/" + id}, peers: 1},
+		{name: "a gateway is passed over", hints: []string{"/dns4/example.org/tcp/443/https", "/ip4/127.0.0.1/tcp/1/p2p/" + id}, peers: 1},
+		{name: "nonsense", hints: []string{"junk"}, bad: true},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			peers, err := linkPeers(chunker.Link{Providers: row.hints})
+			if len(peers) != row.peers || (err != nil) != row.bad {
+				t.Errorf("%v, %v", peers, err)
+			}
+		})
+	}
+}
+
+// TestHomeErrors checks that trouble with the home speaks of the home, not of a fetch's destination.
+func TestHomeErrors(t *testing.T) {
+	for is, code := range map[error]api.Code{store.ErrReadOnly: api.ReadOnly, store.ErrDenied: api.ReadOnly, store.ErrNoSpace: api.NoSpace} {
+		e := api.AsError(homeError(fmt.Errorf("open: %w", is)))
+		if e.Code != code || !strings.Contains(e.Hint, "--home") {
+			t.Errorf("%v: code %s, hint %q", is, e.Code, e.Hint)
+		}
 	}
 }

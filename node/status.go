@@ -39,7 +39,7 @@ func withPeer(addrs []ma.Multiaddr, id peer.ID) []string {
 
 // Version tells which build this is.
 func (n *Node) Version(context.Context) (api.Version, error) {
-	return api.Version{Version: Version(), Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}, nil
+	return api.Version{Version: Version(), Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH, Transient: n.set.transient}, nil
 }
 
 // Status is the node at a glance.

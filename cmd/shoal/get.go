@@ -54,20 +54,12 @@ func runGet(ctx context.Context, c *call) (err error) {
 		ctx, cancel = context.WithTimeout(ctx, limit)
 		defer cancel()
 	}
-	work, s, err := c.connect(ctx, c.network)
-	if err != nil {
-		return cannot("get", brief(req.Link), err)
+	res, err := c.fetch(ctx, req)
+	for errors.Is(err, errLent) && ctx.Err() == nil {
+		res, err = c.fetch(ctx, req) // goes on in another node
 	}
-	defer c.leave(s, &err)
-	var last api.Progress
-	p := c.progressFor(brief(req.Link), true)
-	res, err := s.Get(work, req, func(now api.Progress) {
-		last = now
-		p.update(now)
-	})
-	p.done()
 	if err != nil {
-		return c.getError(ctx, brief(req.Link), because(work, err), last)
+		return err
 	}
 	if c.json {
 		c.object(getDone{"done", res})
@@ -75,6 +67,32 @@ func runGet(ctx context.Context, c *call) (err error) {
 	}
 	c.sayGot(res)
 	return c.out.err
+}
+
+// errLent marks a fetch cut off because it ran in the node of another verb, which ended.
+var errLent = errors.New("the node of another verb ended")
+
+// fetch gets a link from the running daemon or a node of our own.
+func (c *call) fetch(ctx context.Context, req api.GetRequest) (res api.GetResult, err error) {
+	work, s, err := c.connect(ctx, c.network)
+	if err != nil {
+		return res, c.getError(ctx, brief(req.Link), err, api.Progress{})
+	}
+	defer c.leave(s, &err)
+	var last api.Progress
+	p := c.progressFor(brief(req.Link), true)
+	res, err = s.Get(work, req, func(now api.Progress) {
+		last = now
+		p.update(now)
+	})
+	p.done()
+	switch {
+	case err == nil:
+		return res, nil
+	case s.lent && api.AsError(err).Code == api.Stopped:
+		return res, errLent
+	}
+	return res, c.getError(ctx, brief(req.Link), because(work, err), last)
 }
 
 // sayGot tells a person what has come, from how many, and prints where it is.

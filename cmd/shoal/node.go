@@ -20,8 +20,10 @@ func checkBootstrap(v string) error { return node.Config{Bootstrap: []string{v}}
 
 // nodeConfig sets up a node from the settings.
 func (c *call) nodeConfig() node.Config {
+	c.tameLibraries()
 	return node.Config{
-		Home: c.home, Network: c.set.one("network"),
+		Transient: c.verb.name != "daemon",
+		Home:      c.home, Network: c.set.one("network"),
 		Listen: c.set.list("listen"), Bootstrap: c.set.list("bootstrap"),
 		APISocket: true, Logger: c.logger(),
 	}
@@ -31,6 +33,7 @@ func (c *call) nodeConfig() node.Config {
 type session struct {
 	api.Service
 	own  bool // a node of our own, which serves nobody once we leave
+	lent bool // the node of another verb, which may end before we do
 	stop func() error
 }
 
@@ -40,7 +43,8 @@ const startWait = 5 * time.Second
 // daemon gives the running daemon's service, or an error with code no_daemon.
 func (c *call) daemon(ctx context.Context) (*session, error) {
 	client := api.NewClient(c.home)
-	if _, err := client.Version(ctx); err != nil {
+	v, err := client.Version(ctx)
+	if err != nil {
 		return nil, err
 	}
 	if c.verb.ownNode {
@@ -50,7 +54,7 @@ func (c *call) daemon(ctx context.Context) (*session, error) {
 			}
 		}
 	}
-	return &session{Service: client, stop: func() error { return nil }}, nil
+	return &session{Service: client, lent: v.Transient, stop: func() error { return nil }}, nil
 }
 
 // connect gives the running daemon's service, else one that open makes in this process. The context ends when that

@@ -52,6 +52,9 @@ func runShare(ctx context.Context, c *call) (err error) {
 		}
 		return err
 	})
+	if s.lent && shared > 0 {
+		c.note("served only while the other shoal of this home runs (`shoal daemon` would serve in the background)")
+	}
 	if !s.own || c.flags.Bool("exit") || shared == 0 || ctx.Err() != nil {
 		return err
 	}

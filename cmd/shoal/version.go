@@ -29,6 +29,7 @@ func runVersion(ctx context.Context, c *call) error {
 	}
 	v := versionEvent{Version: api.Version{Version: node.Version(), Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH}}
 	if daemon, err := api.NewClient(c.home).Version(ctx); err == nil {
+		daemon.Transient = false
 		v.Daemon = &daemon
 	}
 	if c.json {

@@ -205,4 +205,7 @@ type Version struct {
 	Go      string `json:"go"`      // toolchain, "go1.26.0"
 	OS      string `json:"os"`
 	Arch    string `json:"arch"`
+
+	// Transient says that it is no daemon but the node of one verb, and ends with that.
+	Transient bool `json:"transient,omitempty"`
 }
