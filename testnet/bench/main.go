@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // bench is what the cases share.
@@ -18,6 +19,8 @@ type bench struct {
 	runs   int
 	peers  int // daemons in the start-latency case
 	tree   string
+	crowd  int     // fetchers in the crowd cases
+	rate   float64 // Mbit/s of each party in them, both ways
 	report report
 }
 
@@ -30,13 +33,17 @@ var cases = []struct {
 	{"fetch", "fetch one large file from one daemon, beside a bare libp2p stream that hashes", benchFetch},
 	{"tree", "share and fetch a tree of many files", benchTree},
 	{"start", "time from get to the first chunk in a testnet", benchStart},
+	{"rivals", "one large file between two processes, beside other tools", benchRivals},
+	{"small", "10,000 files of 4 KiB, beside other tools", benchSmall},
+	{"crowd", "one seeder and many fetchers at once behind slow links, beside other swarms", benchCrowd},
+	{"churn", "the same, and the seeder is killed once it can have sent everything", benchChurn},
 }
 
 func main() {
 	if len(os.Args) > 2 && os.Args[1] == streamVerb {
 		exit(runStreamEnd(os.Args[2:]))
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	exit(run(ctx, os.Args[1:]))
 }
@@ -59,6 +66,8 @@ func run(ctx context.Context, args []string) error {
 	flags.IntVar(&b.runs, "runs", 5, "runs of each, interleaved")
 	flags.IntVar(&b.peers, "peers", 20, "daemons in the start case")
 	flags.StringVar(&b.tree, "tree", goSource(), "tree of many files")
+	flags.IntVar(&b.crowd, "crowd", 8, "fetchers in the crowd cases")
+	flags.Float64Var(&b.rate, "rate", 50, "Mbit/s of each party in the crowd cases, both ways")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -72,6 +81,7 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	defer os.RemoveAll(b.dir)
+	defer b.report.print(os.Stdout) // also what there is when a case fails
 	for _, c := range cases {
 		if len(wanted) > 0 && !slices.Contains(wanted, c.name) {
 			continue
@@ -81,7 +91,6 @@ func run(ctx context.Context, args []string) error {
 			return fmt.Errorf("%s: %w", c.name, err)
 		}
 	}
-	b.report.print(os.Stdout)
 	return nil
 }
 

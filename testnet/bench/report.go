@@ -28,7 +28,15 @@ func (s *series) median() float64 {
 }
 
 // report collects the rows of the table.
-type report struct{ rows []*series }
+type report struct {
+	rows    []*series
+	remarks []string // printed below
+}
+
+// remark adds a line about what the table does not hold.
+func (r *report) remark(format string, args ...any) {
+	r.remarks = append(r.remarks, fmt.Sprintf(format, args...))
+}
 
 func (r *report) row(what, unit string) *series {
 	s := &series{what: what, unit: unit}
@@ -47,7 +55,9 @@ func (r *report) ratio(what string, of, to *series, goal string) {
 
 func (r *report) print(w io.Writer) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "what\tmedian\tmin\tmax\truns\tunit\tnote")
+	if slices.ContainsFunc(r.rows, func(s *series) bool { return len(s.values) > 0 }) {
+		fmt.Fprintln(t, "what\tmedian\tmin\tmax\truns\tunit\tnote")
+	}
 	for _, s := range r.rows {
 		if len(s.values) == 0 {
 			continue
@@ -60,4 +70,7 @@ func (r *report) print(w io.Writer) {
 			digits, slices.Min(s.values), digits, slices.Max(s.values), len(s.values), s.unit, s.note)
 	}
 	t.Flush()
+	for _, line := range r.remarks {
+		fmt.Fprintln(w, line)
+	}
 }

@@ -132,19 +132,7 @@ func anonymousBytes(pid int) int64 {
 // cpu is what the daemons have used since their start, in seconds.
 func (l *lab) cpu() (seconds float64) {
 	for _, d := range l.daemons {
-		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", d.PID()))
-		if err != nil {
-			continue
-		}
-		_, rest, _ := strings.Cut(string(stat), ") ") // behind the command's name
-		fields := strings.Fields(rest)
-		if len(fields) < 13 {
-			continue
-		}
-		for _, f := range fields[11:13] { // utime and stime, in ticks of 10 ms
-			ticks, _ := strconv.ParseFloat(f, 64)
-			seconds += ticks / 100
-		}
+		seconds += cpuSince(d.PID())
 	}
 	return seconds
 }

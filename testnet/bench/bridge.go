@@ -1,0 +1,155 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+)
+
+// bridge is a network of its own: namespaces on one bridge, each behind a veth that is limited both ways. Only the bridge has an
+// address outside of the namespaces, for the tracker; nothing is routed.
+type bridge struct {
+	name   string // of the bridge, and the prefix of all other names
+	subnet string // "10.x.y."
+	places []place
+}
+
+// bridgePort is where everybody listens in a namespace.
+const bridgePort = 4474
+
+var bridges atomic.Int32 // made by this process
+
+// noNamespaces says why there can be no bridge here; "" where there can.
+func noNamespaces() string {
+	if os.Geteuid() != 0 {
+		return "network namespaces need root"
+	}
+	for _, c := range []string{"ip", "tc"} {
+		if _, err := exec.LookPath(c); err != nil {
+			return "no " + c + " on the PATH (Debian: iproute2)"
+		}
+	}
+	return ""
+}
+
+// newBridge makes a namespace for each rate, in bits a second. The caller closes it.
+func (b *bench) newBridge(rates []int64) (*bridge, error) {
+	n := bridges.Add(1)
+	subnet, err := freeSubnet(os.Getpid() + int(n))
+	if err != nil {
+		return nil, err
+	}
+	br := &bridge{name: fmt.Sprintf("sb%dx%d", os.Getpid()%1e6, n), subnet: subnet}
+	if err := br.make(b.dir, rates); err != nil {
+		return nil, errors.Join(err, br.close())
+	}
+	return br, nil
+}
+
+func (br *bridge) make(dir string, rates []int64) error {
+	var host bytes.Buffer // commands of ip and tc in the machine's own namespace
+	fmt.Fprintf(&host, "link add %s type bridge\nlink set dev %[1]s addrgenmode none up\naddr add %s254/24 dev %[1]s\n", br.name, br.subnet)
+	if err := batch("ip", "", host.String()); err != nil {
+		return err
+	}
+	for i, rate := range rates {
+		p := place{ns: fmt.Sprintf("%sn%d", br.name, i), ip: fmt.Sprintf("%s%d", br.subnet, i+1), port: bridgePort}
+		p.dir = filepath.Join(dir, p.ns)
+		br.places = append(br.places, p)
+		if err := errors.Join(os.Mkdir(p.dir, 0o755), br.join(p, i, rate)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// join makes one namespace and its veth.
+func (br *bridge) join(p place, i int, rate int64) error {
+	outer := fmt.Sprintf("%sv%d", br.name, i)
+	limit := fmt.Sprintf("root tbf rate %dbit burst %d latency 50ms\n", rate, max(64<<10, rate/8/100))
+	return errors.Join(
+		batch("ip", "", fmt.Sprintf("netns add %s\nlink add %s type veth peer name eth0 netns %[1]s\nlink set dev %[2]s addrgenmode none master %s up\n",
+			p.ns, outer, br.name)),
+		batch("ip", p.ns, fmt.Sprintf("link set dev lo up\nlink set dev eth0 addrgenmode none up\naddr add %s/24 dev eth0\n", p.ip)),
+		batch("tc", "", "qdisc add dev "+outer+" "+limit),
+		batch("tc", p.ns, "qdisc add dev eth0 "+limit),
+	)
+}
+
+// close removes what make has made, however far it came. The group of the processes inside is closed before.
+func (br *bridge) close() error {
+	var errs []error
+	for i, p := range br.places {
+		batch("ip", "", fmt.Sprintf("link del %sv%d\n", br.name, i)) // goes with its namespace too, but later
+		errs = append(errs, batch("ip", "", "netns del "+p.ns+"\n"), os.RemoveAll(p.dir))
+	}
+	return errors.Join(append(errs, batch("ip", "", "link del "+br.name+"\n"))...)
+}
+
+// gateway is where a process outside of the namespaces listens for those inside.
+func (p place) gateway() string {
+	if p.ns == "" {
+		return p.ip
+	}
+	return p.ip[:strings.LastIndexByte(p.ip, '.')] + ".254"
+}
+
+// sent is the number of bytes that place i has put on the wire, headers included.
+func (br *bridge) sent(i int) (int64, error) {
+	out, err := exec.Command("tc", "-n", br.places[i].ns, "-s", "-j", "qdisc", "show", "dev", "eth0").Output()
+	if err != nil {
+		return 0, fmt.Errorf("ask %s for its counters: %w", br.places[i].ns, err)
+	}
+	var qdiscs []struct {
+		Kind  string `json:"kind"`
+		Bytes int64  `json:"bytes"`
+	}
+	if err := json.Unmarshal(out, &qdiscs); err != nil || len(qdiscs) == 0 {
+		return 0, fmt.Errorf("counters of %s: %q: %w", br.places[i].ns, out, err)
+	}
+	return qdiscs[0].Bytes, nil
+}
+
+// batch runs commands of ip or tc in a namespace.
+func batch(tool, ns, commands string) error {
+	args := []string{"-batch", "-"}
+	if ns != "" {
+		args = append([]string{"-n", ns}, args...)
+	}
+	cmd := exec.Command(tool, args...)
+	cmd.Stdin = strings.NewReader(commands)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %q: %w: %s", tool, commands, err, out)
+	}
+	return nil
+}
+
+// freeSubnet is a /24 that this machine has no address in.
+func freeSubnet(seed int) (string, error) {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return "", err
+	}
+	taken := func(subnet string) bool {
+		_, n, err := net.ParseCIDR(subnet + "0/24")
+		for _, a := range addrs {
+			if have, ok := a.(*net.IPNet); ok && (n.Contains(have.IP) || have.Contains(n.IP)) {
+				return true
+			}
+		}
+		return err != nil
+	}
+	for i := range 256 {
+		if s := fmt.Sprintf("10.%d.%d.", 200+seed/256%50, (seed+i)%256); !taken(s) {
+			return s, nil
+		}
+	}
+	return "", errors.New("no free subnet")
+}

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"shoal/testnet"
+)
+
+// tool is one way to move a file or tree from a seeder to fetchers.
+type tool struct {
+	name    string
+	missing func() string // the Debian packages to install; "": all there
+	// seed serves path from p until the group is closed.
+	seed func(ctx context.Context, g *group, p place, path string) (offer, error)
+	// fetcher makes everything ready at p, so that only the transfer is timed.
+	fetcher func(ctx context.Context, g *group, p place, o offer) (fetcher, error)
+}
+
+// offer is what fetchers get to know of a seeder.
+type offer struct {
+	at    place
+	name  string // of the file or tree
+	link  string // in the tool's own form: a link, a URL, the path of a torrent file
+	proc  *proc  // the seeder
+	addrs []string
+}
+
+// fetcher fetches what was offered into the directory dest, under its name, and returns when it is whole. It tells the payload bytes that
+// came more than once, -1 where the tool does not say.
+type fetcher func(ctx context.Context, dest string) (duplicate int64, err error)
+
+// installed is those of the tools that are on this machine; the report names the others.
+func (b *bench) installed(where string, tools ...tool) []tool {
+	var there []tool
+	for _, t := range tools {
+		if pkg := t.missing(); pkg != "" {
+			b.report.remark("%s: skipped %s (Debian: %s)", where, t.name, pkg)
+			continue
+		}
+		there = append(there, t)
+	}
+	return there
+}
+
+// commands is a tool's missing function for "command:package" pairs.
+func commands(pairs ...string) func() string {
+	return func() string {
+		var packages []string
+		for _, pair := range pairs {
+			command, pkg, _ := strings.Cut(pair, ":")
+			if _, err := exec.LookPath(command); err != nil {
+				packages = append(packages, pkg)
+			}
+		}
+		return strings.Join(packages, " ")
+	}
+}
+
+// check compares what was fetched into dest with the original, and removes it.
+func check(path, dest string) error {
+	if err := testnet.Same(path, filepath.Join(dest, filepath.Base(path)), false); err != nil {
+		return fmt.Errorf("wrong bytes: %w", err)
+	}
+	return os.RemoveAll(dest)
+}
