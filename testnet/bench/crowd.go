@@ -62,15 +62,11 @@ func (b *bench) rates(slow int) []int64 {
 	return rates
 }
 
-// fluidLimit is the time in which a file of size bytes can be with all fetchers at best (Kumar and Ross, 2006): what the seeder, the slowest
-// fetcher and all uploads together need. The seeder's rate comes first.
+// fluidLimit is the time in which a file of size bytes can be with all n fetchers at best (Kumar and Ross, 2006): the largest of F/u (the seeder's
+// link), F/d (the slowest fetcher's) and n*F/(all uploads together). Here all are limited alike both ways, so that the third is never the
+// largest, and the slowest link of all tells.
 func fluidLimit(size int64, rates []int64) float64 {
-	var sum int64
-	for _, r := range rates {
-		sum += r
-	}
-	bits := float64(size) * 8
-	return max(bits/float64(slices.Min(rates)), bits*float64(len(rates)-1)/float64(sum))
+	return float64(size) * 8 / float64(slices.Min(rates))
 }
 
 // outcome is how a flash crowd went.
