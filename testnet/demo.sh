@@ -27,8 +27,25 @@ demo_place() {
 	if [ -w /dev/shm ] && [ "$(free_kib /dev/shm)" -ge $demo_need ] && [ "$(ram_kib)" -ge $((demo_need + (2 << 20))) ]; then
 		base=/dev/shm
 	fi
+	demo_sweep "$base"
 	[ "$(free_kib "$base")" -ge $demo_need ] || die "the demo needs $((demo_need >> 20)) GiB free in $base; set TMPDIR to another place"
 	work=$(mktemp -d "$base/shoal-demo.XXXXXX")
+	note_pid "$work/owner" $$
+}
+
+# demo_sweep DIR clears away what a demo left that was itself ended by kill -9.
+demo_sweep() {
+	local old file
+	for old in "$1"/shoal-demo.*/; do
+		if [ ! -O "$old" ] || [ ! -e "$old/owner" ] || alive "$old/owner" >/dev/null; then
+			continue
+		fi
+		for file in "$old"[0-9]*/pid; do
+			[ ! -e "$file" ] || end "$file" KILL
+		done
+		chmod -R u+w "$old"
+		rm -rf "$old"
+	done
 }
 
 # demo_end stops everything and keeps the logs.

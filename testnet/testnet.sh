@@ -8,8 +8,9 @@ set -euo pipefail
 export LC_ALL=C
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-main=${SHOAL_TESTNET:-${TMPDIR:-/tmp}/shoal-testnet-$UID} # survives runs
-state=$main                                               # where the daemons of this run live; demo has its own
+main=${SHOAL_TESTNET:-${TMPDIR:-/tmp}/shoal-testnet-$UID}
+[[ $main == /* ]] || main=$PWD/$main
+state=$main # where the daemons of this run live; demo has its own
 logs=$main/logs
 started=""                                                # the peers that this run started
 unset SHOAL_HOME SHOAL_BOOTSTRAP SHOAL_LOG_LEVEL

@@ -32,11 +32,11 @@ func fsError(op, path string, err error) error {
 	case err == nil:
 		return nil
 	case isNoSpace(err):
-		return fmt.Errorf("%s %s: %w: free some space and run the same command again: %w", op, path, ErrNoSpace, err)
+		return fmt.Errorf("%s %s: %w: %w", op, path, ErrNoSpace, err)
 	case isReadOnly(err):
-		return fmt.Errorf("%s %s: %w: choose another destination: %w", op, path, ErrReadOnly, err)
+		return fmt.Errorf("%s %s: %w: %w", op, path, ErrReadOnly, err)
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%s %s: %w: check the owner and mode of the directory: %w", op, path, ErrDenied, err)
+		return fmt.Errorf("%s %s: %w: %w", op, path, ErrDenied, err)
 	}
 	return fmt.Errorf("%s %s: %w", op, path, err)
 }

@@ -42,6 +42,12 @@ func (d *Download) Finish(ctx context.Context) (Share, error) {
 	return sh, nil
 }
 
+// drain waits for those who write a leaf that is there already.
+func (d *Download) drain() {
+	d.place.Lock()
+	defer d.place.Unlock()
+}
+
 func (d *Download) finish(ctx context.Context) (Share, error) {
 	if err := d.whole(); err != nil {
 		return Share{}, err
@@ -52,8 +58,7 @@ func (d *Download) finish(ctx context.Context) (Share, error) {
 	if err := d.whole(); err != nil {
 		return Share{}, err
 	}
-	d.place.Lock() // what is being written more than once
-	d.place.Unlock()
+	d.drain()
 	stats, err := d.dress(ctx)
 	if err != nil {
 		return Share{}, err

@@ -118,7 +118,7 @@ func (d *Download) ready(ctx context.Context) error {
 	}
 	free, err := freeSpace(d.dst.dir)
 	if err == nil && missing > free {
-		return fmt.Errorf("fetch %s to %s: %w: %d more bytes are needed", d.rec.root, d.dst.dir, ErrNoSpace, missing-free)
+		return fmt.Errorf("fetch %s to %s: %w: %.1f MiB more are needed", d.rec.root, d.dst.dir, ErrNoSpace, float64(missing-free)/(1<<20))
 	}
 	return nil
 }
