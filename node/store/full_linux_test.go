@@ -38,7 +38,7 @@ func TestDiskFull(t *testing.T) {
 		d := begin(t, dst, store.Target{Root: sh.Root, Dir: dir, Name: "x"})
 		defer d.Close()
 		err := pumpNodes(t, openRoot(t, src, sh.Root), d)
-		if !errors.Is(err, store.ErrNoSpace) || !strings.Contains(err.Error(), fmt.Sprint(2<<20)) {
+		if !errors.Is(err, store.ErrNoSpace) || !strings.Contains(err.Error(), "2.0 MiB") {
 			t.Errorf("error %v, want ErrNoSpace and how much is missing", err)
 		}
 	})
