@@ -57,6 +57,7 @@ func TestErrorKeepsCause(t *testing.T) {
 func TestMatchShare(t *testing.T) {
 	shares := []api.Share{
 		{CID: "bafyA", Name: "photos", Path: "/home/u/photos"},
+		{CID: "bafyA", Name: "photos", Path: "/mnt/copy/photos"}, // the same root, being fetched to another place
 		{CID: "bafyB", Name: "notes", Path: "/home/u/notes"},
 		{CID: "bafyC", Name: "notes", Path: "/srv/notes"},
 		{CID: "bafyD", Name: "bafyA", Path: "/srv/confusing"},

@@ -1,6 +1,9 @@
 package api
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // MatchShare finds the share that a ref names: its CID (bare, or with /ipfs/ or ipfs:// before it), else its absolute path,
 // else its name. Only a name can be ambiguous. Codes: not_found, conflict.
@@ -16,7 +19,9 @@ func MatchShare(shares []Share, ref string) (Share, error) {
 	}
 	var named []Share
 	for _, s := range shares {
-		if s.Name == ref {
+		// A share that is also being fetched to another place is listed twice.
+		twice := slices.ContainsFunc(named, func(t Share) bool { return t.CID == s.CID })
+		if s.Name == ref && !twice {
 			named = append(named, s)
 		}
 	}
