@@ -158,7 +158,7 @@ func TestJoin(t *testing.T) {
 	second := fetcher.Fetch(s.root.String(), dest)
 	second.UntilBytes(chunk)
 	elsewhere := fetcher.Fails(1, "get", s.root.String(), "-o", fetcher.Path("elsewhere"))
-	if !strings.Contains(elsewhere.Stderr, "another place") {
+	if !strings.Contains(elsewhere.Stderr, "is being fetched to "+fetcher.Path()) {
 		t.Errorf("fetching to another place at the same time: %s", elsewhere)
 	}
 	first.Interrupt() // the second holds it
