@@ -26,8 +26,8 @@
 // (aria2, rsync and curl are started by it: some 20 ms) and ends when the tool says
 // that all is there; then the bytes are compared with the original. aria2 acts on
 // what a tracker says once a second, so 1 to 2 s of its time are waiting, which
-// weighs less the larger the file is. Syncthing is not run: the time between its
-// scan, its index exchange and its first block cannot be told from outside.
+// weighs less the larger the file is. Syncthing is
+// not run yet.
 //
 // crowd and churn need Linux, root and iproute2. They make network namespaces on a
 // bridge, a veth each, with tbf at both ends, and remove them again; names hold the
