@@ -9,10 +9,8 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/peer"
 
-	"shoal/dht"
 	"shoal/node/api"
 	"shoal/node/store"
-	"shoal/transfer"
 )
 
 // reportEvery is how often a caller of Get hears of its progress.
@@ -137,13 +135,8 @@ func (n *Node) fetchError(err error) error {
 	switch {
 	case errors.Is(err, errPaused):
 		return api.Errorf(api.Stopped, "the fetch was paused").WithHint("The same command resumes it.")
-	case !n.runs() && isStop(err):
-		return api.Errorf(api.Stopped, "the daemon stopped").WithHint("The fetch goes on when it starts again.")
+	case !n.runs(): // which part fails first then is chance
+		return api.Errorf(api.Stopped, "the daemon stopped (%w)", err).WithHint("The fetch goes on when it starts again.")
 	}
 	return userError(err)
-}
-
-// isStop tells the errors of a node that stops: which part says so first is chance.
-func isStop(err error) bool {
-	return errors.Is(err, context.Canceled) || errors.Is(err, transfer.ErrClosed) || errors.Is(err, dht.ErrClosed)
 }
