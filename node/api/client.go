@@ -175,7 +175,7 @@ func own(ctx context.Context, err error) error {
 	case errors.As(err, &e):
 		return e
 	case errors.As(err, &u):
-		return Errorf(Stopped, "the daemon hung up: %w", u.Err)
+		return Errorf(Stopped, "the daemon stopped or hung up: %w", u.Err)
 	}
 	return err
 }
