@@ -12,7 +12,6 @@ type reporter struct {
 	out  func(api.Progress)
 	from time.Time
 	last time.Time
-	base int64 // bytes that were there before the first report
 }
 
 func newReporter(out func(api.Progress)) *reporter {
@@ -33,7 +32,7 @@ func (r *reporter) rate(p api.Progress) {
 	}
 	r.last = now
 	if s := now.Sub(r.from).Seconds(); s > 0 {
-		p.Rate = float64(p.Bytes-r.base) / s
+		p.Rate = float64(p.Bytes) / s
 	}
 	if p.Rate > 0 && p.Total > p.Bytes {
 		p.ETA = float64(p.Total-p.Bytes) / p.Rate
