@@ -28,7 +28,7 @@ func AppendHeader(b []byte, h Header) []byte {
 }
 
 // Known tells whether the kind is one this version defines.
-func (k Kind) Known() bool { return k >= KindHello && k <= KindNoBlock }
+func (k Kind) Known() bool { return k >= KindHello && k <= KindGot }
 
 // Check bounds the body's length, before anything is allocated for it.
 func (h Header) Check() error {
@@ -137,6 +137,10 @@ func decodeProvider(k Kind, r *reader) Message {
 		return Busy{Handle: r.u32(), RetryMillis: r.u32()}
 	case KindNoBlock:
 		return NoBlock{ID: r.u32(), Index: r.u8(), Code: Code(r.u8())}
+	case KindPace:
+		return Pace{Every: r.u32()}
+	case KindGot:
+		return Got{Total: r.u64()}
 	}
 	return nil
 }

@@ -28,6 +28,8 @@ func (Refused) kind() Kind  { return KindRefused }
 func (Busy) kind() Kind     { return KindBusy }
 func (Block) kind() Kind    { return KindBlock }
 func (NoBlock) kind() Kind  { return KindNoBlock }
+func (Pace) kind() Kind     { return KindPace }
+func (Got) kind() Kind      { return KindGot }
 
 func (m Hello) append(b []byte) []byte {
 	b = binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(b, m.MinVersion), m.MaxVersion)
@@ -95,6 +97,9 @@ func (m Block) append(b []byte) []byte {
 }
 
 func (m NoBlock) append(b []byte) []byte { return append(u32s(b, m.ID), m.Index, byte(m.Code)) }
+
+func (m Pace) append(b []byte) []byte { return u32s(b, m.Every) }
+func (m Got) append(b []byte) []byte  { return binary.BigEndian.AppendUint64(b, m.Total) }
 
 func u32s(b []byte, vs ...uint32) []byte {
 	for _, v := range vs {

@@ -33,7 +33,16 @@ import (
 // unknown kind is skipped by its length, which is at most [MaxControl]. Fields
 // are only appended: bytes that follow the last known field are ignored. Flag
 // bits and codes that are not listed are ignored or taken as "other". Kinds 0
-// and 128-255 are reserved; 25-26 are kept for ping and pong.
+// and 128-255 are reserved.
+//
+// # A crowd
+//
+// A provider that holds the whole root and has several requesters deals its
+// leaves out: one that it sends to a requester is [Gone] for the others with
+// [CodeElsewhere], until it has dealt out what they ask for. Then it offers all of
+// them again with [HaveAll]. So a copy of the whole is out soon, and requesters
+// swap the rest. To send whole leaves in turn, rather than all of them slowly, it
+// asks with [Pace] to hear how much has got through; [Got] tells it.
 //
 // A peer that breaks a limit or the order of messages, or sends what was never
 // asked, is reset.
@@ -86,6 +95,8 @@ const (
 	KindBusy     Kind = 20
 	KindBlock    Kind = 21
 	KindNoBlock  Kind = 22
+	KindPace     Kind = 23
+	KindGot      Kind = 24
 )
 
 // Run is the leaves [First, First+Count) of a root's leaf sequence (all its
@@ -166,6 +177,19 @@ type (
 		CIDs []cid.Cid
 	}
 )
+
+// Got tells the provider how many bytes of payload of Data messages have been read
+// on this stream since it began. It is sent once at a Pace and then each time that
+// Every more bytes have come, within a leaf too.
+//
+//	u64 bytes
+type Got struct{ Total uint64 }
+
+// Pace asks for Got messages, or no more of them. A requester may send them more
+// rarely than asked. There are none before the first Pace.
+//
+//	u32 bytes between them, 0: none
+type Pace struct{ Every uint32 }
 
 // WantPeers asks for Peers messages about the root.
 const WantPeers uint32 = 1
@@ -312,4 +336,8 @@ const (
 	CodeRead     Code = 4 // the leaf cannot be read
 	CodeLimit    Code = 5 // too many subscriptions or requests
 	CodeDenied   Code = 6 // not for this peer
+
+	// CodeElsewhere: sent to others of the swarm, who will have it soon. It is
+	// offered again later.
+	CodeElsewhere Code = 7
 )

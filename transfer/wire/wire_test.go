@@ -118,6 +118,8 @@ func vectors(t testing.TB) []vector {
 			00000003 00        # request 3, its first CID
 			626c6f636b`},
 		{"noblock", NoBlock{3, 63, CodeNotFound}, `00000006 16 00000003 3f 01`},
+		{"pace", Pace{65536}, `00000004 17 00010000`},
+		{"got", Got{1 << 32}, `00000008 18 0000000100000000`},
 	}
 }
 
