@@ -19,6 +19,10 @@
 //   - stall.go: silent peers lose their work, are tried again with one leaf at
 //     a time and dropped when others have what we need.
 //
+// What a provider decides is beside it, and as pure: spread.go deals the leaves of
+// a full seed out to a crowd, each once before any twice; uplink.go decides whose
+// leaf is sent next, and climb.go how many are sent at once.
+//
 // The tables below them are leaves.go (what we know of each leaf, about eight
 // bytes each) and haves.go (who has what, a bit per leaf in pages).
 //

@@ -3,6 +3,7 @@ package sched
 import (
 	"container/heap"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -11,11 +12,13 @@ import (
 
 // This file is a small network in virtual time. Each node has one uplink, whose
 // packets go round robin to those who asked, one downlink, and a latency; a
-// node with a State fetches, and tells the others of each leaf it gets.
+// node with a State fetches, and tells the others of each leaf it gets. What is
+// sent passes through a buffer for each receiver, as in a kernel: an Uplink
+// decides what goes in.
 
 const (
 	simPacket = 16 << 10
-	simBuffer = 256 << 10 // sent to one receiver and not read by it, over what the path holds
+	simBuffer = 512 << 10 // sent to one receiver and not read by it, over what the path holds
 	mbit      = 1e6 / 8   // bytes a second
 )
 
@@ -52,6 +55,9 @@ type simNode struct {
 	conns    []*simConn // to those who asked
 	turn     int
 	sending  bool
+	uplink   *Uplink
+	spread   *Spread // nil: gives what it is asked for
+	lastSent time.Duration
 	downFree time.Duration
 
 	sent      int64
@@ -65,11 +71,25 @@ type simNode struct {
 
 type simConn struct {
 	from, to *simNode
+	id       ConnID
+	member   Member
 	queue    []Leaf
-	left     int // bytes of queue[0] to send, 0: not begun
-	inFlight int
+	turn     bool
+	leaf     Leaf      // being handed over, at a turn
+	left     int       // bytes of it that are not
+	buffer   []simPart // handed over, not on the wire
+	inFlight int       // handed over, not read
+	got      uint64
+	told     uint64 // of got, acknowledged
 	progress time.Duration
 	part     int
+}
+
+// simPart is a packet.
+type simPart struct {
+	leaf Leaf
+	size int
+	last bool
 }
 
 type sim struct {
@@ -105,7 +125,7 @@ func (s *sim) after(d time.Duration, do func()) {
 
 // add makes a node that has the leaves for which has says so (nil: all).
 func (s *sim) add(up, down float64, lat time.Duration, has func(int) bool) *simNode {
-	n := &simNode{sim: s, id: peer.ID(fmt.Sprintf("peer%02d", len(s.nodes))), up: up, down: down, lat: lat, silent: -1}
+	n := &simNode{sim: s, id: peer.ID(fmt.Sprintf("peer%02d", len(s.nodes))), up: up, down: down, lat: lat, silent: -1, uplink: NewUplink(uint64(len(s.nodes)))}
 	n.has = make([]bool, len(s.infos))
 	for i := range n.has {
 		n.has[i] = has == nil || has(i)
@@ -136,6 +156,9 @@ func (s *sim) run(limit time.Duration) {
 		n.handle(Grow{s.infos})
 		n.handle(End{})
 		s.tick(n)
+	}
+	for _, n := range s.nodes {
+		s.tickUplink(n)
 	}
 	for len(s.events) > 0 && !s.finished() {
 		e := heap.Pop(&s.events).(simEvent)
@@ -169,10 +192,21 @@ func (s *sim) tick(n *simNode) {
 	s.after(s.ticks, func() { s.tick(n) })
 }
 
+func (s *sim) tickUplink(n *simNode) {
+	n.turns(slices.Clone(n.uplink.Tick(s.at())))
+	n.pump()
+	s.after(s.ticks, func() { s.tickUplink(n) })
+}
+
 // meet makes n know m and what it has.
 func (n *simNode) meet(m *simNode) {
 	n.handle(Join{m.id})
 	n.handle(RTT{m.id, 2 * (n.lat + m.lat)})
+	n.learn(m)
+}
+
+// learn tells n what m has.
+func (n *simNode) learn(m *simNode) {
 	var runs []Run
 	all := true
 	for i, has := range m.has {
@@ -237,14 +271,7 @@ func (n *simNode) request(m *simNode, r Run) {
 func (n *simNode) cancel(m *simNode, r Run) {
 	n.sim.after(n.lat+m.lat, func() {
 		c := m.conn(n)
-		keep := c.queue[:0]
-		for i, l := range c.queue {
-			begun := i == 0 && c.left > 0
-			if begun || l < r.First || l-r.First >= Leaf(r.Count) {
-				keep = append(keep, l)
-			}
-		}
-		c.queue = keep
+		c.queue = slices.DeleteFunc(c.queue, func(l Leaf) bool { return l >= r.First && l-r.First < Leaf(r.Count) })
 	})
 }
 
@@ -254,46 +281,147 @@ func (n *simNode) conn(to *simNode) *simConn {
 			return c
 		}
 	}
-	c := &simConn{from: n, to: to}
+	c := &simConn{from: n, to: to, id: ConnID(len(n.conns))}
 	n.conns = append(n.conns, c)
+	n.uplink.Add(c.id, to.id)
+	n.uplink.Got(n.sim.at(), c.id, 0, 0)
+	if n.spread != nil {
+		c.member = n.spread.Join()
+		if given := n.spread.Given(c.member); len(given) > 0 {
+			n.sim.after(n.lat+to.lat, func() { to.lost(n, given) })
+		}
+	}
 	return c
 }
 
-// pump sends the next packet if the uplink is idle.
+// at is the time as the policies see it.
+func (s *sim) at() time.Time { return simEpoch.Add(s.now) }
+
+// turns lets conns begin.
+func (n *simNode) turns(ids []ConnID) {
+	for _, id := range ids {
+		c := n.conns[id]
+		c.turn = true
+		if !c.take() {
+			c.turn = false
+			n.turns(slices.Clone(n.uplink.Whole(n.sim.at(), id, false)))
+		}
+	}
+}
+
+// take starts the next leaf of the queue that may be given.
+func (c *simConn) take() bool {
+	n := c.from
+	for len(c.queue) > 0 {
+		l := c.queue[0]
+		c.queue = c.queue[1:]
+		if n.spread != nil {
+			give, news := n.spread.Take(c.member, l)
+			if news {
+				for _, o := range n.conns {
+					if o != c {
+						n.sim.after(25*time.Millisecond+n.lat+o.to.lat, func() { o.to.lost(n, []Run{{l, 1}}) })
+					}
+				}
+			}
+			if !give {
+				continue
+			}
+		}
+		c.leaf, c.left = l, int(max(n.sim.infos[l].Size, 1))
+		return true
+	}
+	return false
+}
+
+func (n *simNode) lost(from *simNode, runs []Run) {
+	if n.doneAt == 0 {
+		n.handle(Lost{from.id, runs})
+	}
+}
+
+// pump hands over what fits in the buffers and sends the next packet if the
+// uplink is idle.
 func (n *simNode) pump() {
-	if n.sending || n.silent >= 0 && n.sim.now >= n.silent {
+	if n.silent >= 0 && n.sim.now >= n.silent {
+		return
+	}
+	for _, c := range n.conns {
+		if !c.turn && len(c.queue) > 0 {
+			n.turns(slices.Clone(n.uplink.Ask(n.sim.at(), c.id)))
+		}
+	}
+	for _, c := range n.conns {
+		c.handOver()
+	}
+	if n.sending {
 		return
 	}
 	for i := range n.conns {
 		c := n.conns[(n.turn+i)%len(n.conns)]
-		if len(c.queue) == 0 || c.inFlight >= simBuffer+int(n.up*2*(n.lat+c.to.lat).Seconds()) {
-			continue
+		if len(c.buffer) > 0 {
+			n.turn = (n.turn + i + 1) % len(n.conns)
+			n.sendOn(c)
+			return
 		}
-		n.turn = (n.turn + i + 1) % len(n.conns)
-		n.sendOn(c)
-		return
+	}
+}
+
+// handOver fills the buffer of a conn that is at its turn.
+func (c *simConn) handOver() {
+	n := c.from
+	for c.turn && c.inFlight < simBuffer+int(n.up*2*(n.lat+c.to.lat).Seconds()) {
+		size := min(c.left, simPacket)
+		c.left -= size
+		c.inFlight += size
+		c.buffer = append(c.buffer, simPart{c.leaf, size, c.left == 0})
+		n.uplink.Sent(n.sim.at(), c.id, size)
+		if c.left == 0 {
+			c.turn = false
+			n.turns(slices.Clone(n.uplink.Whole(n.sim.at(), c.id, len(c.queue) > 0)))
+		}
 	}
 }
 
 func (n *simNode) sendOn(c *simConn) {
-	l := c.queue[0]
-	if c.left == 0 {
-		c.left = int(max(n.sim.infos[l].Size, 1))
-	}
-	size := min(c.left, simPacket)
-	c.left -= size
-	c.inFlight += size
-	last := c.left == 0
-	if last {
-		c.queue = c.queue[1:]
-	}
+	p := c.buffer[0]
+	c.buffer = c.buffer[1:]
 	n.sending = true
-	n.sent += int64(size)
-	n.sim.after(seconds(float64(size)/n.up), func() {
+	n.sent += int64(p.size)
+	n.lastSent = n.sim.now
+	n.sim.after(seconds(float64(p.size)/n.up), func() {
 		n.sending = false
-		n.sim.after(n.lat+c.to.lat, func() { c.arrive(l, size, last) })
+		n.lastSent = n.sim.now
+		n.sim.after(n.lat+c.to.lat, func() { c.arrive(p.leaf, p.size, p.last) })
 		n.pump()
+		if n.spread != nil && !n.sending {
+			n.sim.after(simIdle, n.idle)
+		}
 	})
+}
+
+const simIdle = 20 * time.Millisecond
+
+// idle begins the next round of a spread when nothing is asked any more.
+func (n *simNode) idle() {
+	if n.sending || n.sim.now-n.lastSent < simIdle {
+		return
+	}
+	for _, c := range n.conns {
+		if len(c.queue) > 0 || c.turn {
+			return
+		}
+	}
+	if !n.spread.NextRound() {
+		return
+	}
+	for _, c := range n.conns {
+		n.sim.after(n.lat+c.to.lat, func() {
+			if c.to.doneAt == 0 {
+				c.to.learn(n)
+			}
+		})
+	}
 }
 
 func seconds(f float64) time.Duration { return time.Duration(f * float64(time.Second)) }
@@ -304,11 +432,18 @@ func (c *simConn) arrive(l Leaf, size int, last bool) {
 	n.downFree = max(n.downFree, s.now) + seconds(float64(size)/n.down)
 	s.after(n.downFree-s.now, func() {
 		c.inFlight -= size
-		c.from.pump()
+		s.after(c.from.lat+n.lat, func() {
+			if c.got += uint64(size); c.got-c.told < 64<<10 {
+				return
+			}
+			c.told = c.got
+			c.from.turns(slices.Clone(c.from.uplink.Got(s.at(), c.id, c.got, 2*(c.from.lat+n.lat))))
+			c.from.pump()
+		})
 		if c.part += size; last {
 			c.part = 0
 			n.received(c.from, l)
-		} else if s.progress && s.now-c.progress >= 250*time.Millisecond {
+		} else if s.progress && s.now-c.progress >= 50*time.Millisecond {
 			c.progress = s.now
 			n.handle(Progress{c.from.id, c.part})
 			c.part = 0

@@ -1,6 +1,9 @@
 package sched
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // Towards the end, what counts is when the last leaf comes. This file keeps
 // slow peers from holding it up: they get no more than they can deliver in the
@@ -12,6 +15,7 @@ const (
 	helpEvery  = 10 * time.Millisecond // how often one peer does
 	helpLooks  = 64                    // leaves looked at in each queue
 	helpMoves  = 4                     // queues taken from at a time
+	helpTries  = 12                    // queues looked at
 
 	maxCopies = 3                      // peers that may owe the same leaf
 	inWire    = 100 * time.Millisecond // leaves due sooner (or within two round trips) are on their way
@@ -19,15 +23,13 @@ const (
 	wireTime  = 1.5                    // so many seconds, whichever is less: buffers hold that much
 	worthIt   = 50 * time.Millisecond  // no work is moved to gain less
 
-	// Copies may cost 1 % of the download, and a few leaves where that is less
-	// but much time is to be gained. From a peer that would keep us waiting for
-	// very long, a copy is always taken: what it has sent of the leaf is little.
+	// Copies may cost 1 % of the download. From a peer that would keep us waiting
+	// for very long, a copy is always taken: what it has sent of the leaf is little.
 	// What came twice for any reason counts, since moved leaves may have been on
 	// their way: once it is 1 %, leaves are moved for much time only.
 	copyPart  = 100
-	copyFew   = 4
-	copyGain  = time.Second
 	copyAny   = 20 * time.Second
+	moveGain  = time.Second
 	eternity  = time.Hour // a peer on probation is not expected to deliver
 	lateGuess = 0.25      // seconds we expect a peer of unknown rate to need at least
 )
@@ -129,9 +131,16 @@ func (s *State) help(p *peerState) {
 		return
 	}
 	p.stealAt = s.now.Add(helpEvery)
-	for i := 0; i < helpMoves && p.out < p.window; i++ {
-		if q := s.busiest(p); q == nil || !s.move(q, p) {
+	least := math.Inf(1)
+	for moved, tries := 0, 0; moved < helpMoves && tries < helpTries && p.out < p.window; tries++ {
+		q, d := s.busiest(p, least)
+		if q == nil {
 			break
+		}
+		if s.move(q, p) {
+			moved++
+		} else {
+			least = d // nothing of that queue: look at the next shorter one
 		}
 	}
 	if p.out == 0 && s.ended && s.t.nfree == 0 {
@@ -139,19 +148,20 @@ func (s *State) help(p *peerState) {
 	}
 }
 
-// busiest returns the peer, other than p, whose queue lasts longest.
-func (s *State) busiest(p *peerState) *peerState {
+// busiest returns the peer, other than p, whose queue lasts longest of those that
+// last less than so many seconds, and how long that is.
+func (s *State) busiest(p *peerState, less float64) (*peerState, float64) {
 	var most *peerState
 	last := 0.0
 	for _, q := range s.peers {
 		if q == p || q.out == 0 {
 			continue
 		}
-		if d := s.due(q, q.out); d > last {
+		if d := s.due(q, q.out); d > last && d < less {
 			most, last = q, d
 		}
 	}
-	return most
+	return most, last
 }
 
 // move takes leaves off the end of q's queue and asks p for them, as long as p
@@ -178,7 +188,7 @@ func (s *State) move(q, p *peerState) bool {
 func (s *State) movable(q, p *peerState) []Leaf {
 	wire, worth := max(inWire, 2*q.rtt).Seconds(), worthIt
 	if s.duplicate*copyPart >= s.t.total {
-		worth = copyGain
+		worth = moveGain
 	}
 	begun := q.partial + min(wireBytes, int64(wireTime*s.rate(q)))
 	list, gain, upTo, looks := s.scratch[:0], int64(0), q.out, helpLooks
@@ -262,5 +272,5 @@ func (s *State) worthCopy(p *peerState, l Leaf, d float64) bool {
 	}
 	spent := max(s.copied, s.duplicate) + cost
 	gain := d - own
-	return spent <= s.t.total/copyPart || gain > copyGain.Seconds() && spent <= copyFew*cost || gain > copyAny.Seconds()
+	return spent <= s.t.total/copyPart || gain > copyAny.Seconds()
 }

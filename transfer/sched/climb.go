@@ -1,0 +1,140 @@
+package sched
+
+import (
+	"math"
+	"time"
+)
+
+// climb finds how many turns at once an uplink needs. One conn seldom fills it:
+// the peer's own link is slower, or the path is long. Too many share it out so
+// thin that nobody has a whole leaf for long. So their number is tried out, by
+// what is acknowledged in a while: doubled as long as that pays, then now and
+// again a step up or down, kept if the rate says so.
+type climb struct {
+	n, tried int       // in force, and on trial (0: none)
+	rate     float64   // B/s with n
+	bytes    int64     // acknowledged in this trial
+	since    time.Time // the trial's start
+	short    bool      // there were fewer to send than turns: says nothing
+	fast     bool      // still doubling
+	up       bool      // the next step goes up
+	rest     time.Time // no trial before
+
+	slow      float64   // B/s over a longer while
+	flow, top float64   // B/s just now, and at its best lately
+	flowAt    time.Time // up to when flow counts
+	gave      time.Time // the last turn beyond n
+}
+
+const (
+	leastTurns = 4
+
+	flowMemory = 100 * time.Millisecond
+	slowMemory = 500 * time.Millisecond
+	topMemory  = 20 * time.Second
+	slackPart  = 0.9
+	mostTurns  = 256
+
+	trialBytes = 8 << 20 // a trial takes as long as so many bytes, within
+	trialShort = 50 * time.Millisecond
+	trialLong  = 2 * time.Second
+	trialRest  = 3 * time.Second
+)
+
+func (c *climb) init() { c.n, c.fast, c.up = leastTurns, true, true }
+
+func (c *climb) acked(now time.Time, n int64) {
+	c.bytes += n
+	c.fade(now)
+	c.flow += float64(n) / flowMemory.Seconds()
+	c.slow += float64(n) / slowMemory.Seconds()
+	c.top = max(c.top, c.slow)
+}
+
+func (c *climb) fade(now time.Time) {
+	dt := now.Sub(c.flowAt)
+	c.flow *= math.Exp(-dt.Seconds() / flowMemory.Seconds())
+	c.slow *= math.Exp(-dt.Seconds() / slowMemory.Seconds())
+	c.top *= math.Exp(-dt.Seconds() / topMemory.Seconds())
+	c.flowAt = now
+}
+
+// slack reports whether a turn more than n is due, since less flows than could.
+func (c *climb) slack(now time.Time) bool {
+	c.fade(now)
+	if c.flow >= slackPart*c.top || now.Sub(c.gave) < flowMemory {
+		return false
+	}
+	c.gave = now
+	return true
+}
+
+// turns returns how many turns may be under way; want is how many could be.
+func (c *climb) turns(now time.Time, want int) int {
+	if c.since.IsZero() {
+		c.begin(now)
+	}
+	n := c.n
+	if c.tried != 0 {
+		n = c.tried
+	}
+	if want <= n {
+		c.short = true
+	}
+	d := now.Sub(c.since)
+	if d < trialShort || d < trialLong && c.bytes < trialBytes {
+		return n
+	}
+	if c.short {
+		c.begin(now) // not enough demand to learn from
+		return n
+	}
+	rate := float64(c.bytes) / d.Seconds()
+	c.judge(now, rate)
+	c.begin(now)
+	if c.tried != 0 {
+		return c.tried
+	}
+	return c.n
+}
+
+func (c *climb) begin(now time.Time) { c.since, c.bytes, c.short = now, 0, false }
+
+// judge ends a trial at a rate and decides on the next.
+func (c *climb) judge(now time.Time, rate float64) {
+	switch {
+	case c.tried == 0:
+		c.rate = rate
+	case c.tried > c.n:
+		grew := float64(c.tried-c.n) / float64(c.n)
+		if rate > c.rate*(1+grew/3) {
+			c.n, c.rate = c.tried, rate
+		} else {
+			c.fast, c.up, c.rest = false, false, now.Add(trialRest)
+		}
+	default:
+		if rate > c.rate*0.95 {
+			c.n, c.rate = c.tried, rate
+		} else {
+			c.up = true
+		}
+		c.rest = now.Add(trialRest)
+	}
+	was := c.tried
+	c.tried = 0
+	switch {
+	case c.fast:
+		c.tried = min(c.n*2, mostTurns)
+	case was != 0 || now.Before(c.rest):
+		// measure what is in force
+	case c.up:
+		c.tried = min(c.n+max(1, c.n/4), mostTurns)
+	case c.n > leastTurns:
+		c.tried = max(c.n-max(1, c.n/4), leastTurns)
+	default:
+		c.up = true
+	}
+	if c.tried == c.n {
+		c.tried = 0
+	}
+}

@@ -1,0 +1,350 @@
+package sched
+
+import (
+	"math"
+	"math/rand/v2"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// Uplink decides whose leaf is sent next. Conns that have something to send ask
+// for a turn; a turn is one leaf (or small ones of about as much), sent whole
+// before the next turn begins, because a leaf that is whole can be passed on
+// while eighths of eight leaves cannot.
+//
+// A few turns run at once, as many as make the uplink faster: their number is
+// tried out (climb.go). A turn ends when nearly all of its leaf has been
+// acknowledged, so that what the buffers below hold does not hide how far it is.
+//
+// Between peers, not conns, bytes are shared fairly: the one that has been served
+// least goes first. A peer that gives back counts for more, one that comes anew
+// starts level with the others, and one that lets its turn stand still does not
+// keep others from theirs.
+//
+// It is a pure state machine like State, and belongs to whoever locks it.
+type Uplink struct {
+	peers map[peer.ID]*upPeer
+	conns map[ConnID]*upConn
+	wait  []*upConn // asking, in the order they asked
+	busy  int       // turns under way that count
+	floor float64   // virtual time: what a new peer starts with
+	climb climb
+	rng   *rand.Rand
+	out   []ConnID
+}
+
+// ConnID names a conn.
+type ConnID uint64
+
+// upPeer is what is known of a peer, over all of its conns.
+type upPeer struct {
+	conns  int
+	served float64   // virtual time: bytes sent, less where it gives back
+	given  float64   // bytes it has sent us lately
+	at     time.Time // up to when given has faded
+	asked  time.Time // it had something to ask for
+}
+
+// upConn is one conn: idle, waiting or at its turn.
+type upConn struct {
+	id      ConnID
+	peer    *upPeer
+	waiting bool
+	turn    bool      // a leaf is being sent
+	counts  bool      // the turn counts as one of those under way
+	whole   bool      // all of the leaf has been handed over
+	sent    uint64    // bytes handed over
+	got     uint64    // of these, acknowledged
+	tracked bool      // got is known
+	moved   time.Time // the turn began, or the last acknowledgement came
+	rate    meter     // of acknowledged bytes, while some are under way
+	rtt     time.Duration
+}
+
+const (
+	// turnBytes is about how much is sent in one turn.
+	turnBytes = 1 << 20
+
+	// A turn is over when so many bytes, or what the path holds, are left to be
+	// acknowledged: the next leaf is under way before the wire falls dry.
+	turnTail = 192 << 10
+
+	// stuckAfter is how long a turn may stand still and count.
+	stuckAfter = 500 * time.Millisecond
+
+	// A peer that gives back counts for up to so many others.
+	mostFavour = 3.0
+
+	// headStart bounds how far behind the others a peer may be: time it did not
+	// use is not saved up.
+	headStart = 4 << 20
+
+	givenMemory = 20 * time.Second
+
+	// slowUplink is the rate, in bytes a second, below which it matters who is next.
+	slowUplink = 64 << 20
+
+	// crowdFor is how long a peer counts as one that asks.
+	crowdFor = time.Second
+)
+
+// NewUplink returns an Uplink without conns; the seed is of its random ties.
+func NewUplink(seed uint64) *Uplink {
+	u := &Uplink{rng: rand.New(rand.NewPCG(seed, 0x75706c696e6b)), peers: make(map[peer.ID]*upPeer), conns: make(map[ConnID]*upConn)}
+	u.climb.init()
+	return u
+}
+
+// Add makes a conn known.
+func (u *Uplink) Add(id ConnID, p peer.ID) {
+	up := u.peers[p]
+	if up == nil {
+		up = &upPeer{served: u.floor}
+		u.peers[p] = up
+	}
+	up.conns++
+	u.conns[id] = &upConn{id: id, peer: up}
+}
+
+// Remove forgets a conn. The conns returned may begin a turn.
+func (u *Uplink) Remove(now time.Time, id ConnID, p peer.ID) []ConnID {
+	c := u.conns[id]
+	if c == nil {
+		return nil
+	}
+	delete(u.conns, id)
+	u.unwait(c)
+	u.end(c)
+	if c.peer.conns--; c.peer.conns == 0 {
+		delete(u.peers, p)
+	}
+	return u.next(now)
+}
+
+// Ask puts a conn in the queue for a turn; asking twice is harmless. The conns
+// returned may begin one.
+func (u *Uplink) Ask(now time.Time, id ConnID) []ConnID {
+	if c := u.conns[id]; c != nil && !(c.turn && !c.whole) {
+		u.queue(now, c)
+	}
+	return u.next(now)
+}
+
+func (u *Uplink) queue(now time.Time, c *upConn) {
+	if c.waiting {
+		return
+	}
+	c.waiting = true
+	u.wait = append(u.wait, c)
+	c.peer.asked = now
+	c.peer.served = max(c.peer.served, u.floor-headStart)
+}
+
+// Unask takes a conn out of the queue: it has nothing to send after all.
+func (u *Uplink) Unask(now time.Time, id ConnID) []ConnID {
+	if c := u.conns[id]; c != nil {
+		u.unwait(c)
+	}
+	return u.next(now)
+}
+
+// Sent says that a conn at its turn has handed over so many bytes of it.
+func (u *Uplink) Sent(now time.Time, id ConnID, bytes int) {
+	c := u.conns[id]
+	if c == nil {
+		return
+	}
+	if c.unacked() == 0 {
+		c.rate.mark = now
+	}
+	c.sent += uint64(bytes)
+	c.peer.served += float64(bytes) / c.peer.favour(now)
+}
+
+// Whole says that the conn has handed over all of its leaf, and whether it asks for
+// another turn.
+func (u *Uplink) Whole(now time.Time, id ConnID, more bool) []ConnID {
+	if c := u.conns[id]; c != nil && c.turn {
+		c.whole = true
+		if more {
+			u.queue(now, c)
+		}
+		u.settle(c)
+	}
+	return u.next(now)
+}
+
+// Got says how many bytes in all the peer has of what the conn has sent since it
+// was added, and how long a round trip takes as far as known. Until the first Got,
+// and after Untrack, a turn is over when it is whole.
+func (u *Uplink) Got(now time.Time, id ConnID, total uint64, rtt time.Duration) []ConnID {
+	c := u.conns[id]
+	if c == nil {
+		return nil
+	}
+	total = min(max(total, c.got), c.sent)
+	n := int64(total - c.got)
+	if !c.tracked {
+		c.tracked, n = true, 0
+		c.rate = meter{mark: now}
+	}
+	c.got, c.rtt = total, rtt
+	c.moved = now
+	if n > 0 {
+		c.rate.add(now, n)
+		u.climb.acked(now, n)
+	}
+	if c.turn && !c.counts { // it had stood still
+		c.counts = true
+		u.busy++
+	}
+	u.settle(c)
+	return u.next(now)
+}
+
+// Untrack says that no Got will come.
+func (u *Uplink) Untrack(id ConnID) {
+	if c := u.conns[id]; c != nil {
+		c.tracked = false
+	}
+}
+
+// Crowd reports whether several peers have asked for something lately, so that
+// turns matter and Got is wanted.
+func (u *Uplink) Crowd(now time.Time) bool { return u.asking(now) > 1 }
+
+// asking counts the peers that have asked for something lately.
+func (u *Uplink) asking(now time.Time) int {
+	n := 0
+	for _, p := range u.peers {
+		if now.Sub(p.asked) <= crowdFor {
+			n++
+		}
+	}
+	return n
+}
+
+// limit is how many turns may be under way. Fewer than there are peers where a turn
+// takes long: were it everybody's turn at once, their conns would share the uplink,
+// and not they.
+func (u *Uplink) limit(now time.Time) int {
+	n := u.climb.turns(now, len(u.wait)+u.busy)
+	if u.climb.top < slowUplink {
+		n = min(n, max(1, u.asking(now)-1))
+	}
+	return n
+}
+
+// Busy returns how many turns are under way.
+func (u *Uplink) Busy() int { return u.busy }
+
+// unacked is what has been handed over and is not known to have got through.
+func (c *upConn) unacked() int64 {
+	if !c.tracked {
+		return 0
+	}
+	return int64(c.sent - c.got)
+}
+
+// Received says that a peer has sent us so many bytes.
+func (u *Uplink) Received(now time.Time, p peer.ID, bytes int) {
+	if up := u.peers[p]; up != nil {
+		up.fade(now)
+		up.given += float64(bytes)
+	}
+}
+
+// Tick lets time pass: turns that stand still make room.
+func (u *Uplink) Tick(now time.Time) []ConnID {
+	for _, c := range u.conns {
+		if c.counts && now.Sub(c.moved) >= stuckAfter {
+			c.counts = false
+			u.busy--
+		}
+	}
+	return u.next(now)
+}
+
+// settle ends a turn whose leaf is nearly there.
+func (u *Uplink) settle(c *upConn) {
+	tail := max(turnTail, int64(c.rate.rate()*c.rtt.Seconds()))
+	if c.turn && c.whole && c.unacked() <= tail {
+		u.end(c)
+	}
+}
+
+func (u *Uplink) end(c *upConn) {
+	if c.counts {
+		u.busy--
+	}
+	c.turn, c.counts, c.whole = false, false, false
+}
+
+func (u *Uplink) unwait(c *upConn) {
+	if !c.waiting {
+		return
+	}
+	c.waiting = false
+	for i, w := range u.wait {
+		if w == c {
+			u.wait = append(u.wait[:i], u.wait[i+1:]...)
+			return
+		}
+	}
+}
+
+// next gives turns to those who have waited and were served least. The slice is
+// valid until the next call.
+func (u *Uplink) next(now time.Time) []ConnID {
+	u.out = u.out[:0]
+	for len(u.wait) > 0 && (u.busy < u.limit(now) || u.climb.slack(now) || u.asking(now) <= 1) {
+		best := u.pick()
+		u.floor = max(u.floor, best.peer.served)
+		u.unwait(best)
+		u.begin(now, best)
+		u.out = append(u.out, best.id)
+	}
+	return u.out
+}
+
+// pick returns one of those that were served least, give or take a turn: any of
+// them, lest all the peers of a crowd send to the same one at the same time.
+func (u *Uplink) pick() *upConn {
+	least := math.Inf(1)
+	for _, c := range u.wait {
+		least = min(least, c.peer.served)
+	}
+	var best *upConn
+	n := 0
+	for _, c := range u.wait {
+		if c.peer.served > least+turnBytes {
+			continue
+		}
+		if n++; u.rng.IntN(n) == 0 {
+			best = c
+		}
+	}
+	return best
+}
+
+// begin starts a turn; the one before may have bytes under way still.
+func (u *Uplink) begin(now time.Time, c *upConn) {
+	u.end(c)
+	c.turn, c.counts, c.moved = true, true, now
+	u.busy++
+}
+
+// favour is for how many peers this one counts.
+func (p *upPeer) favour(now time.Time) float64 {
+	p.fade(now)
+	return 1 + min(p.given/headStart, mostFavour-1)
+}
+
+// fade halves what the peer has given as time passes.
+func (p *upPeer) fade(now time.Time) {
+	if d := now.Sub(p.at); d > time.Second {
+		p.given /= 1 + d.Seconds()/givenMemory.Seconds()
+		p.at = now
+	}
+}
