@@ -68,14 +68,19 @@ func (v *server) answerWant(sv *serve) error {
 		info.Flags |= wire.InfoComplete
 	}
 	b := wire.Append(nil, info)
+	var given []wire.Run
 	if have := r.Have(); have == nil {
 		b = wire.Append(b, wire.HaveAll{Handle: sv.handle})
+		if sv.dealt = r.Complete(); sv.dealt {
+			given = v.c.e.swarms.deal(sv)
+		}
 	} else {
 		b = appendHave(b, sv.handle, have)
 	}
 	if err := v.c.write(b); err != nil {
 		return err
 	}
+	sendGone(sv, given)
 	v.c.e.swarms.introduce(sv)
 	return nil
 }
@@ -258,20 +263,43 @@ func (v *server) sendBlock() (bool, error) {
 
 // sendLeaves reads requested leaves behind one another into the buffer, as long as
 // they fit, each behind its header, and writes them at once. The rest of one that
-// does not fit follows in pieces.
+// does not fit follows in pieces. It does so when it is the conn's turn.
 func (v *server) sendLeaves() (bool, error) {
-	n, misses, worked := 0, 0, false
+	u := &v.c.e.uplink
+	if !v.asked() {
+		if v.queues {
+			v.queues = false
+			u.idle(v.c)
+		}
+		return false, nil
+	}
+	v.queues = true
+	if !u.begin(v.c) {
+		return false, nil
+	}
+	err := v.sendBatch()
+	u.over(v.c, v.asked())
+	return true, err
+}
+
+// sendBatch sends some small leaves or a large one.
+func (v *server) sendBatch() error {
+	n, bytes, misses, first := 0, 0, 0, true
 	for n+headerRoom < sendBytes && misses < maxMisses {
 		sv, leaf, ok := v.nextLeaf()
 		if !ok {
 			break
 		}
-		if !worked {
-			worked = true
+		if first {
+			first = false
 			defer v.rotate(sv)
 			if err := v.c.charge(1); err != nil {
-				return true, err
+				return err
 			}
+		}
+		if !v.give(sv, leaf) {
+			misses++
+			continue
 		}
 		got, size, err := v.readLeaf(sv, leaf, n)
 		switch {
@@ -280,16 +308,32 @@ func (v *server) sendLeaves() (bool, error) {
 			v.lose(sv, leaf, err)
 		case got == size:
 			n += headerRoom + size
+			bytes += size
 		default:
 			v.tellLost()
-			return true, v.sendPieces(sv, leaf, n+headerRoom+got, got, size)
+			v.c.e.uplink.sent(v.c, bytes+got)
+			return v.sendPieces(sv, leaf, n+headerRoom+got, got, size)
 		}
 	}
 	v.tellLost()
 	if n == 0 {
-		return worked, nil
+		return nil
 	}
-	return true, v.c.write(v.buf.b[:n])
+	v.c.e.uplink.sent(v.c, bytes)
+	return v.c.write(v.buf.b[:n])
+}
+
+// give reports whether a requested leaf is to be sent, or has been dealt to others.
+// A leaf that there is not is for readLeaf to refuse.
+func (v *server) give(sv *serve, leaf uint32) bool {
+	if !sv.dealt {
+		return true
+	}
+	r, err := v.open(sv)
+	if err != nil || int64(leaf) >= int64(r.Leaves()) {
+		return true
+	}
+	return v.c.e.swarms.give(sv, leaf)
 }
 
 // readLeaf reads a leaf, or as much of it as fits, behind what the buffer holds already.
@@ -332,6 +376,7 @@ func (v *server) sendPieces(sv *serve, leaf uint32, full, got, size int) error {
 			v.c.e.tore(leafOf{sv.root, leaf}, err, time.Now())
 			return fmt.Errorf("read leaf %d from byte %d: %w", leaf, off, err)
 		}
+		v.c.e.uplink.sent(v.c, n)
 		if err := v.c.write(v.buf.b[:n]); err != nil {
 			return err
 		}

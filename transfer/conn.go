@@ -31,6 +31,7 @@ type conn struct {
 	loopback bool // the peer is on this machine
 	out      outbox
 	srv      server
+	turns    turns
 
 	mu         sync.Mutex
 	charged    [2]bool // leafMemory has been reserved: reading, writing
@@ -70,6 +71,7 @@ func (c *conn) run() {
 	c.fail(c.readLoop())
 	<-written
 	c.ending.Wait()
+	c.e.uplink.remove(c)
 	c.e.forget(c)
 	c.release()
 	c.e.log.Debug("stream closed", "peer", c.peer, "err", c.err)

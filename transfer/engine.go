@@ -81,6 +81,7 @@ type Engine struct {
 	log    *slog.Logger
 	bufs   buffers
 	swarms *swarms
+	uplink uplink
 
 	done chan struct{} // closed by Close
 	wg   sync.WaitGroup
@@ -103,6 +104,7 @@ func New(h host.Host, src Source, cfg Config) *Engine {
 		torn:    make(map[leafOf]tear),
 	}
 	e.swarms = newSwarms(e)
+	e.uplink.init()
 	return e
 }
 
@@ -111,7 +113,10 @@ func New(h host.Host, src Source, cfg Config) *Engine {
 func (e *Engine) Run(ctx context.Context) error {
 	e.host.SetStreamHandler(wire.ID, e.handle)
 	defer e.host.RemoveStreamHandler(wire.ID)
+	var turns sync.WaitGroup
+	turns.Go(func() { e.uplink.run(ctx, e.done) })
 	e.swarms.run(ctx)
+	turns.Wait()
 	return e.Close()
 }
 
@@ -173,6 +178,7 @@ func (e *Engine) adopt(s network.Stream, inbound bool) (*conn, error) {
 		return nil, fmt.Errorf("peer has %d streams open", opened)
 	}
 	e.conns[c.peer] = append(e.conns[c.peer], c)
+	e.uplink.add(c)
 	e.wg.Add(1)
 	return c, nil
 }

@@ -136,7 +136,9 @@ func (s *session) message(now time.Time, p *source, n note) error {
 		if err := s.runsWithin(m.Runs); err != nil {
 			return err
 		}
-		p.lost = now
+		if m.Code != wire.CodeElsewhere {
+			p.lost = now
+		}
 		for _, r := range m.Runs {
 			p.sub.forget(r)
 		}

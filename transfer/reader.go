@@ -41,6 +41,10 @@ type reader struct {
 	frames  int       // control frames since
 	since   time.Time
 
+	total int64 // payload bytes of leaves, ever
+	told  int64 // of these, told the peer
+	every int64 // bytes after which to tell it again, 0: never
+
 	moved  int       // payload bytes of this leaf since
 	marked time.Time // the last sign of life to the session
 }
@@ -199,6 +203,7 @@ func (r *reader) payload(s *sub, p []byte) error {
 		n, err := r.br.Read(p[:min(len(p), hashPiece)])
 		r.hash.Write(p[:n])
 		p = p[n:]
+		r.got(n)
 		if err != nil {
 			return err
 		}
@@ -210,12 +215,35 @@ func (r *reader) payload(s *sub, p []byte) error {
 	return nil
 }
 
+// pace begins or ends telling the peer what has got through.
+func (r *reader) pace(m wire.Pace) {
+	if r.every = int64(m.Every); r.every > 0 {
+		r.every = max(r.every, leastEvery)
+		r.tell()
+	}
+}
+
+// tell says what has got through so far.
+func (r *reader) tell() {
+	r.told = r.total
+	r.c.send(wire.Got{Total: uint64(r.total)})
+}
+
+// got counts payload of leaves.
+func (r *reader) got(n int) {
+	r.total += int64(n)
+	if r.every > 0 && r.total-r.told >= r.every {
+		r.tell()
+	}
+}
+
 // surplus throws away a leaf nobody waits for any more.
 func (r *reader) surplus(s *sub, leaf uint32, size int) error {
 	r.handOver()
 	if _, err := r.br.Discard(size); err != nil {
 		return err
 	}
+	r.got(size)
 	if s != nil {
 		s.ses.in.book(s, []placed{{leaf: leaf, size: size}}, true)
 	}
@@ -244,6 +272,7 @@ func (r *reader) handOver() {
 	}
 	b := r.b
 	r.b = nil
+	r.c.e.uplink.received(r.c, b.used)
 	b.sub.ses.submit(b)
 }
 
@@ -344,6 +373,10 @@ func (r *reader) control(k wire.Kind, n int) error {
 		r.c.srv.cancel(m)
 	case wire.Blocks:
 		r.c.srv.askBlocks(m)
+	case wire.Pace:
+		r.pace(m)
+	case wire.Got:
+		r.c.e.uplink.got(r.c, m)
 	case wire.NoBlock:
 		return r.c.answerBlock(m.ID, m.Index, nil, ErrNotFound)
 	default:

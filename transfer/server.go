@@ -3,6 +3,7 @@ package transfer
 import (
 	"sort"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -29,9 +30,10 @@ type server struct {
 	blocks []blockAsk
 	queued int // runs in all requests
 
-	lossy []*serve // with leaves that could not be read, to be told
-	turn  int      // whose turn it is: nodes, blocks, leaves
-	buf   *buffer  // while there is work
+	lossy  []*serve // with leaves that could not be read, to be told
+	turn   int      // whose turn it is: nodes, blocks, leaves
+	queues bool     // a turn at the uplink has been asked for
+	buf    *buffer  // while there is work
 }
 
 // serve is one subscription of the peer.
@@ -39,7 +41,8 @@ type serve struct {
 	c      *conn
 	handle uint32
 	root   cid.Cid
-	peers  bool // wants to hear of other peers
+	peers  bool        // wants to hear of other peers
+	hungry atomic.Bool // reqs is not empty
 
 	// under server.mu
 	reqs     []wire.Run
@@ -51,6 +54,7 @@ type serve struct {
 	r      Root // nil while idle
 	used   time.Time
 	served bool // the root was here
+	dealt  bool // the root is whole here: its leaves are dealt out
 	lost   map[wire.Code][]wire.Run
 }
 
@@ -140,6 +144,7 @@ func (v *server) request(m wire.Request) {
 		v.ring = append(v.ring, sv)
 	}
 	sv.reqs = append(sv.reqs, m.Runs...)
+	sv.hungry.Store(true)
 	v.queued += len(m.Runs)
 	v.c.out.wake()
 }
@@ -161,8 +166,15 @@ func (v *server) cancel(m wire.Cancel) {
 	v.queued += len(reqs) - len(sv.reqs)
 	sv.reqs = reqs
 	if len(sv.reqs) == 0 {
-		v.ring = without(v.ring, sv)
+		v.sated(sv)
 	}
+}
+
+// sated takes a subscription without requests out of the ring. mu is held.
+func (v *server) sated(sv *serve) {
+	sv.reqs = nil
+	sv.hungry.Store(false)
+	v.ring = without(v.ring, sv)
 }
 
 // overflow drops the requests of sv and says so, when the queue is full. mu is held.
@@ -174,8 +186,7 @@ func (v *server) overflow(sv *serve) {
 // dropRequests forgets all requests of sv. mu is held.
 func (v *server) dropRequests(sv *serve) {
 	v.queued -= len(sv.reqs)
-	sv.reqs = nil
-	v.ring = without(v.ring, sv)
+	v.sated(sv)
 }
 
 func (v *server) askBlocks(m wire.Blocks) {
@@ -207,10 +218,16 @@ func (v *server) nextLeaf() (*serve, uint32, bool) {
 	sv.reqs = sv.reqs[1:]
 	v.queued--
 	if len(sv.reqs) == 0 {
-		sv.reqs = nil
-		v.ring = v.ring[1:]
+		v.sated(sv)
 	}
 	return sv, leaf, true
+}
+
+// asked reports whether leaves are requested.
+func (v *server) asked() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return len(v.ring) > 0
 }
 
 // skipRun takes the rest of the run that leaf came from off the queue and
@@ -226,7 +243,7 @@ func (v *server) skipRun(sv *serve, leaf uint32) wire.Run {
 	sv.reqs = sv.reqs[1:]
 	v.queued--
 	if len(sv.reqs) == 0 {
-		v.ring = without(v.ring, sv)
+		v.sated(sv)
 	}
 	return run
 }

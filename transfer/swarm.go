@@ -43,11 +43,13 @@ type swarm struct {
 	count     int                   // leaves in fresh
 	info      *wire.Info            // growth not announced yet
 	moved     bool                  // membership has changed since the last exchange
+	deal      dealing
 }
 
 // member is a peer that wants the root.
 type member struct {
 	told map[peer.ID]struct{} // peers it has been told of
+	deal *dealMember          // nil: the root is not whole here
 }
 
 func newSwarms(e *Engine) *swarms {
@@ -75,8 +77,9 @@ func (w *swarms) run(ctx context.Context) {
 				flush.Reset(w.e.cfg.HaveDelay)
 			}
 		case <-flush.C:
-			armed = false
-			w.announceAll()
+			if armed = w.announceAll(time.Now()); armed {
+				flush.Reset(dealIdle)
+			}
 		case <-exchange.C:
 			w.exchangeAll()
 		}
@@ -126,7 +129,8 @@ func (w *swarms) subscribe(sv *serve) {
 func (w *swarms) unsubscribe(sv *serve) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if s := w.roots[sv.root]; s != nil {
+	if s := w.roots[sv.root]; s != nil && s.members[sv] != nil {
+		w.undeal(s, sv)
 		delete(s.members, sv)
 		if sv.served && len(s.left) < maxLeft {
 			s.left[sv.c.peer] = time.Now()
@@ -214,12 +218,16 @@ func (w *swarms) wake() {
 	}
 }
 
-func (w *swarms) announceAll() {
+// announceAll sends what is pending, and reports whether there is more to come soon.
+func (w *swarms) announceAll(now time.Time) (again bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, s := range w.roots {
 		w.announce(s)
+		w.tellDealt(s)
+		again = w.redeal(s, now) > 0 || again
 	}
+	return again
 }
 
 // announce sends what is pending to all members. mu is held; send does not block.

@@ -1,0 +1,174 @@
+package transfer
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"shoal/transfer/sched"
+	"shoal/transfer/wire"
+)
+
+const (
+	gotEvery   = 64 << 10               // payload bytes between Got messages, when they are asked for
+	leastEvery = 16 << 10               // and at least, whatever a peer asks
+	turnBytes  = 1 << 20                // sent in one turn: a leaf, or small ones of about as much
+	uplinkTick = 100 * time.Millisecond // how soon a turn that stands still is noticed
+)
+
+// uplink gives the conns' writers their turns. It is sched.Uplink with a lock.
+type uplink struct {
+	mu    sync.Mutex
+	sched *sched.Uplink
+	conns map[sched.ConnID]*conn
+	last  sched.ConnID
+}
+
+// turns is a conn's part of the uplink.
+type turns struct {
+	id sched.ConnID
+
+	// under uplink.mu
+	mine  bool // it is our turn
+	paced bool // Got messages have been asked for
+	asked time.Time
+	rtt   time.Duration
+
+	// the writer's
+	bytes int // sent in this turn
+}
+
+func (u *uplink) init() {
+	u.sched = sched.NewUplink(rand.Uint64())
+	u.conns = make(map[sched.ConnID]*conn)
+}
+
+func (u *uplink) add(c *conn) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.last++
+	c.turns.id = u.last
+	u.conns[u.last] = c
+	u.sched.Add(u.last, c.peer)
+}
+
+func (u *uplink) remove(c *conn) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	delete(u.conns, c.turns.id)
+	u.grant(u.sched.Remove(time.Now(), c.turns.id, c.peer))
+}
+
+// grant tells conns that it is their turn. mu is held.
+func (u *uplink) grant(ids []sched.ConnID) {
+	for _, id := range ids {
+		if c := u.conns[id]; c != nil {
+			c.turns.mine = true
+			c.out.wake()
+		}
+	}
+}
+
+// begin reports whether it is the conn's turn to send leaves, or else lets it wait
+// for one: its writer is woken.
+func (u *uplink) begin(c *conn) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if c.turns.mine {
+		return true
+	}
+	now := time.Now()
+	u.grant(u.sched.Ask(now, c.turns.id))
+	u.pace(now, c)
+	return c.turns.mine
+}
+
+// pace asks the peer to tell what has got through while that matters. mu is held.
+func (u *uplink) pace(now time.Time, c *conn) {
+	switch crowd := u.sched.Crowd(now); {
+	case crowd && !c.turns.paced:
+		c.turns.paced, c.turns.asked = true, now
+		c.send(wire.Pace{Every: gotEvery})
+	case !crowd && c.turns.paced:
+		c.turns.paced, c.turns.rtt = false, 0
+		u.sched.Untrack(c.turns.id)
+		c.send(wire.Pace{})
+	}
+}
+
+// sent counts payload that the writer is about to send in its turn.
+func (u *uplink) sent(c *conn, bytes int) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.sched.Sent(time.Now(), c.turns.id, bytes)
+	c.turns.bytes += bytes
+}
+
+// over ends the conn's turn when that was enough, or when no more is asked for.
+func (u *uplink) over(c *conn, more bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if c.turns.bytes >= turnBytes || !more {
+		c.turns.bytes, c.turns.mine = 0, false
+		u.grant(u.sched.Whole(time.Now(), c.turns.id, more))
+	}
+}
+
+// idle ends a turn, or the wait for one, of a conn that has nothing to send.
+func (u *uplink) idle(c *conn) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	now := time.Now()
+	if c.turns.mine {
+		c.turns.bytes, c.turns.mine = 0, false
+		u.grant(u.sched.Whole(now, c.turns.id, false))
+	}
+	u.grant(u.sched.Unask(now, c.turns.id))
+}
+
+// got takes up what a peer says has got through.
+func (u *uplink) got(c *conn, m wire.Got) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if !c.turns.paced {
+		return // it crossed with our asking for no more
+	}
+	now := time.Now()
+	if c.turns.rtt == 0 {
+		c.turns.rtt = max(now.Sub(c.turns.asked), 1)
+	}
+	u.grant(u.sched.Got(now, c.turns.id, m.Total, c.turns.rtt))
+}
+
+// received counts what a peer has given us.
+func (u *uplink) received(c *conn, bytes int) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.sched.Received(time.Now(), c.peer, bytes)
+}
+
+// quiet reports whether no turn is under way.
+func (u *uplink) quiet() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.sched.Busy() == 0
+}
+
+// run lets time pass for the turns.
+func (u *uplink) run(ctx context.Context, done <-chan struct{}) {
+	tick := time.NewTicker(uplinkTick)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-done:
+			return
+		case now := <-tick.C:
+			u.mu.Lock()
+			u.grant(u.sched.Tick(now))
+			u.mu.Unlock()
+		}
+	}
+}
