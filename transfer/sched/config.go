@@ -11,7 +11,7 @@ type Config struct {
 	MaxRun    uint32        // leaves in one request; 0: 65,536
 	MaxLeaves uint32        // leaves ever heeded; 0: 1<<26
 	MaxPeers  int           // peers beyond these are dropped on Join; 0: 1,024
-	InOrder   bool          // lowest leaves first, for streaming
+	InOrder   bool          // for a reader that waits for the lowest leaf needed
 }
 
 // MaxLeaves is the default of the config's: leaves beyond it are not fetched.

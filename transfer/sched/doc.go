@@ -10,8 +10,9 @@
 // the flow of one event. The policies are one file each:
 //
 //   - pick.go: which free leaves a peer is asked for. Regions and long runs
-//     where every peer has everything, rarest first in a swarm, in order for
-//     streaming.
+//     where every peer has everything, rarest first in a swarm.
+//   - stream.go: the same for a reader that takes the leaves in order, and what to
+//     do when the one it waits for is late.
 //   - window.go: how much each peer may owe us at a time, from its measured
 //     rate and round trip.
 //   - tail.go: near the end, work goes to who finishes it first; queued leaves

@@ -33,6 +33,10 @@ type (
 	// End says that the sequence is complete: no more Grow.
 	End struct{}
 
+	// Need says that leaves are needed that were not, because a reader has moved
+	// on. Those that are not known are passed over.
+	Need struct{ Runs []Run }
+
 	// Join adds a peer that has told nothing yet. Joining twice is harmless.
 	Join struct{ Peer peer.ID }
 
@@ -113,6 +117,7 @@ type (
 
 func (Grow) event()     {}
 func (End) event()      {}
+func (Need) event()     {}
 func (Join) event()     {}
 func (Leave) event()    {}
 func (HaveAll) event()  {}
@@ -153,7 +158,8 @@ type (
 		Reason string
 	}
 
-	// Done says that every needed leaf has been received. It comes once.
+	// Done says that every needed leaf has been received. It comes once, and once
+	// more after a Need.
 	Done struct{}
 )
 

@@ -86,7 +86,7 @@ func (m *model) step() {
 	m.now += time.Duration(m.in(100)) * time.Millisecond
 	id := m.peer()
 	p := m.peers[id]
-	switch m.in(20) {
+	switch m.in(21) {
 	case 0:
 		m.grow(m.in(300))
 	case 1:
@@ -127,6 +127,8 @@ func (m *model) step() {
 		m.handle(Tick{})
 	case 16:
 		m.receive(id, m.leaf())
+	case 17:
+		m.need()
 	default:
 		if p != nil {
 			if l, ok := m.owed(p); ok {
@@ -135,6 +137,22 @@ func (m *model) step() {
 		}
 	}
 	m.compare()
+}
+
+func (m *model) need() {
+	runs := make([]Run, m.in(3))
+	for i := range runs {
+		runs[i] = m.run()
+		runs[i].each(func(l Leaf) {
+			if int(l) < len(m.infos) && !m.infos[l].Need {
+				m.infos[l].Need = true
+				if !m.here[l] {
+					m.done = 0 // may come once more
+				}
+			}
+		})
+	}
+	m.handle(Need{runs})
 }
 
 // refusal chokes, unchokes (as often as the rest together) or sends us away.

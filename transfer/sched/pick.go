@@ -33,6 +33,9 @@ func (s *State) refill(p *peerState) {
 		}
 		return
 	}
+	if s.cfg.InOrder && s.heldBack(p) {
+		return
+	}
 	if p.out <= p.window/4*3 {
 		s.fill(p, p.window)
 	}
@@ -47,7 +50,7 @@ func (s *State) fill(p *peerState, limit int64) {
 	for p.out < limit && len(p.owed) < maxOwedRuns && s.t.nfree > 0 && !p.dry {
 		first, ok := s.pick(p)
 		if !ok {
-			p.dry = true
+			p.dry = !s.cfg.InOrder || !s.couldHelp(p)
 			return
 		}
 		room := s.share(p, first, limit-p.out)
@@ -213,48 +216,6 @@ func (s *State) rivalAt(p *peerState, l Leaf) *peerState {
 		}
 	}
 	return nil
-}
-
-// pickInOrder returns the lowest free leaf that the peer has and could deliver
-// before the others have brought everything up to it: a slow peer works ahead,
-// where its leaves are not late.
-func (s *State) pickInOrder(p *peerState) (Leaf, bool) {
-	low, ok := s.t.nextFree(0)
-	if !ok {
-		return 0, false
-	}
-	if r := s.rate(p); r > 0 {
-		cost := s.t.cost(low)
-		lead := (s.workSpeed()-r)*float64(p.out+cost)/r - float64(s.inFlight()-p.out)
-		if ahead := lead / float64(cost); ahead >= 1 && ahead < float64(s.t.n()) {
-			if l, ok := s.lowest(p, low+Leaf(ahead)); ok {
-				return l, true
-			}
-		}
-	}
-	return s.lowest(p, low)
-}
-
-// lowest returns the lowest free leaf from l on that the peer has.
-func (s *State) lowest(p *peerState, l Leaf) (Leaf, bool) {
-	for {
-		l, ok := s.t.nextFree(l)
-		if !ok {
-			return 0, false
-		}
-		for w := int(l / 64); ; w++ {
-			if w == len(s.t.free) {
-				return 0, false
-			}
-			m := s.t.free[w] & p.haves.word(w)
-			if w == int(l/64) {
-				m &= ^uint64(0) << (l % 64)
-			}
-			if m != 0 {
-				return Leaf(w*64 + bits.TrailingZeros64(m)), true
-			}
-		}
-	}
 }
 
 // inFlight is the cost of all that peers owe.

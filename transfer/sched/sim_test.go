@@ -67,6 +67,7 @@ type simNode struct {
 	doneAt    time.Duration
 	dropped   []peer.ID
 	firstLeaf time.Duration
+	moveOn    func() // the reader behind a fetcher looks at what is here, nil: none
 }
 
 type simConn struct {
@@ -161,9 +162,7 @@ func (s *sim) run(limit time.Duration) {
 		s.tickUplink(n)
 	}
 	for len(s.events) > 0 && !s.finished() {
-		e := heap.Pop(&s.events).(simEvent)
-		s.now = e.at
-		if s.now > limit {
+		if s.events[0].at > limit {
 			for _, n := range s.nodes {
 				if n.st != nil {
 					s.t.Logf("%s: %+v", n.id, n.st.Stats())
@@ -171,8 +170,14 @@ func (s *sim) run(limit time.Duration) {
 			}
 			s.t.Fatalf("not done after %v", limit)
 		}
-		e.do()
+		s.step()
 	}
+}
+
+func (s *sim) step() {
+	e := heap.Pop(&s.events).(simEvent)
+	s.now = e.at
+	e.do()
 }
 
 func (s *sim) finished() bool {
@@ -244,6 +249,9 @@ func (n *simNode) handle(ev Event) {
 		case Drop:
 			n.dropped = append(n.dropped, a.Peer)
 		case Done:
+			if n.moveOn != nil {
+				continue // the reader says when it has had enough
+			}
 			if n.doneAt != 0 {
 				n.sim.t.Errorf("%s: done twice", n.id)
 			}
@@ -463,6 +471,9 @@ func (n *simNode) received(from *simNode, l Leaf) {
 	n.handle(Received{from.id, l, int(s.infos[l].Size)})
 	if !fresh {
 		return
+	}
+	if n.moveOn != nil {
+		n.moveOn()
 	}
 	for _, m := range s.nodes {
 		if m != n && m.st != nil && m.doneAt == 0 {

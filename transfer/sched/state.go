@@ -24,6 +24,8 @@ type State struct {
 
 	freed   bool      // leaves were given back: everybody may want them
 	sweepAt time.Time // when idle peers may look for work again
+	front   Leaf      // no leaf below it is wanted
+	rushAt  time.Time // when the leaves in front are looked at again
 	speed   float64   // B/s of all who work, as of speedAt
 	speedAt time.Time
 
@@ -80,6 +82,8 @@ func (s *State) apply(ev Event) *peerState {
 		s.onGrow(e.Leaves)
 	case End:
 		s.onEnd()
+	case Need:
+		s.onNeed(e.Runs)
 	case Join:
 		s.onJoin(e.Peer)
 	case Leave:
@@ -129,6 +133,7 @@ func (s *State) settle(p *peerState) {
 	case p != nil:
 		s.refill(p)
 	}
+	s.rush()
 	s.flush()
 }
 
@@ -248,8 +253,10 @@ func (s *State) onReceived(e Received) *peerState {
 	}
 	if !fresh {
 		s.duplicate += int64(e.Bytes)
+		s.t.state[e.Leaf] |= here
 		return p
 	}
+	s.freed = s.freed || s.cfg.InOrder && s.received == 0 // who was held back may begin
 	s.received += int64(e.Bytes)
 	s.t.arrive(e.Leaf)
 	if s.t.copies(e.Leaf) > 0 {

@@ -40,7 +40,7 @@ const (
 // else would be quicker with it.
 func (s *State) share(p *peerState, l Leaf, room int64) int64 {
 	r := s.rate(p)
-	if !s.ended || r == 0 {
+	if !s.ended && !s.cfg.InOrder || r == 0 {
 		return room
 	}
 	rest := float64(s.t.missing) / max(s.workSpeed(), r)
@@ -143,7 +143,7 @@ func (s *State) help(p *peerState) {
 			least = d // nothing of that queue: look at the next shorter one
 		}
 	}
-	if p.out == 0 && s.ended && s.t.nfree == 0 {
+	if p.out == 0 && s.ended && s.t.nfree == 0 && !s.cfg.InOrder {
 		s.copy(p)
 	}
 }
