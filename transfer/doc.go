@@ -5,7 +5,8 @@
 // Start reading at [Engine] (engine.go), which holds what is shared. Then follow
 // a leaf: session.go asks for it, server.go reads and sends it, reader.go checks
 // it and hands it to the session's writers, session.go books it and swarm.go
-// tells the peers that want it too.
+// tells the peers that want it too. A fetch for a reader that follows the leaves
+// in order is a session too, see [Engine.Stream].
 //
 // Goroutines. An Engine has one housekeeper (Run). Each conn (one stream) has a
 // reader and a writer; the writer owns everything that serving needs, the

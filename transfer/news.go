@@ -39,6 +39,7 @@ func (s *session) drain(now time.Time) error {
 		}
 	}
 	clear(notes) // let go of the blocks
+	s.takeNeeds(now)
 	return failed
 }
 
@@ -66,7 +67,9 @@ func (s *session) bookArrival(now time.Time, a arrival) {
 	id := a.sub.c.peer
 	s.stats.arrived(now, id, int(a.size), a.surplus)
 	if !a.surplus {
-		s.fresh = append(s.fresh, a.leaf)
+		if s.needs == nil {
+			s.fresh = append(s.fresh, a.leaf)
+		}
 		s.cands.proved(id)
 		if p := s.peers[id]; p != nil {
 			p.useful = now

@@ -31,7 +31,7 @@ func (s *session) walkNodes(now time.Time) {
 		return
 	}
 	old := s.nodes.from
-	if old != nil && now.Sub(s.nodes.last) < s.e.cfg.NodeTimeout {
+	if old != nil && now.Sub(s.nodes.last) < s.nodeTimeout() {
 		return
 	}
 	var next *source
@@ -49,7 +49,7 @@ func (s *session) walkNodes(now time.Time) {
 		return
 	}
 	if old != nil {
-		old.noNodes = now.Add(s.e.cfg.NodeTimeout)
+		old.noNodes = now.Add(s.nodeTimeout())
 	}
 	s.nodes.from, s.nodes.last = next, now
 	if next.sendsNodes { // given up earlier, and going on: it will come to the node

@@ -19,9 +19,9 @@ const (
 	readBuffer = 32 << 10  // larger reads go past it, straight into the leaf's buffer
 	hashPiece  = 128 << 10 // payload is hashed in pieces of this while it is in the cache
 
-	maxFrames   = 200_000          // control frames a peer may send in
-	framesEvery = 10 * time.Second // this time
-	progress    = 500 * time.Millisecond
+	maxFrames   = 200_000                // control frames a peer may send in
+	framesEvery = 10 * time.Second       // this time
+	progress    = 100 * time.Millisecond // between signs of life while a leaf comes
 )
 
 // reader takes frames off a conn's stream: it answers for the limits, checks

@@ -42,7 +42,8 @@ type session struct {
 	asking   []*source // with requests or cancels to send
 	cands    candidates
 	nodes    nodeWalk
-	known    int // leaves known
+	needs    *Needs // nil: a download, which wants all from the start
+	known    int    // leaves known
 	complete bool
 	named    bool
 	finished bool
@@ -88,8 +89,12 @@ type op struct {
 // if not nil, is called a few times a second, from the calling goroutine, and must
 // not block.
 func (e *Engine) Fetch(ctx context.Context, job Job, peers <-chan peer.AddrInfo, watch func(Stats)) (Stats, error) {
-	s := newSession(e, job)
-	for range e.cfg.Writers {
+	return newSession(e, job).fetch(ctx, peers, watch)
+}
+
+// fetch runs the session to its end.
+func (s *session) fetch(ctx context.Context, peers <-chan peer.AddrInfo, watch func(Stats)) (Stats, error) {
+	for range s.e.cfg.Writers {
 		s.wg.Go(s.write)
 	}
 	err := s.run(ctx, peers, watch)
@@ -231,7 +236,7 @@ func (s *session) handle(now time.Time, ev sched.Event) {
 				s.cands.later(p.id, now.Add(tryLater))
 			}
 		case sched.Done:
-			s.finished = true
+			s.finished = s.needs == nil
 		}
 	}
 }
@@ -310,6 +315,8 @@ func (s *session) grow(now time.Time) error {
 		s.complete = true
 		s.handle(now, sched.End{})
 	}
-	s.e.swarms.grew(s.root, known, complete, "")
+	if s.needs == nil {
+		s.e.swarms.grew(s.root, known, complete, "")
+	}
 	return nil
 }
