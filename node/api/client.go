@@ -47,6 +47,29 @@ func (c *Client) Get(ctx context.Context, req GetRequest, progress func(Progress
 	return run[GetResult](ctx, c, "/v1/get", req, progress)
 }
 
+// Cat implements Service.
+func (c *Client) Cat(ctx context.Context, req CatRequest, w io.Writer, progress func(Progress)) (CatResult, error) {
+	var res CatResult
+	body, err := c.do(ctx, "POST", "/v1/cat", req)
+	if err != nil {
+		return res, err
+	}
+	defer body.Close()
+	raw, err := readFrames(body, w, func(e event) {
+		if e.Progress != nil && progress != nil {
+			progress(*e.Progress)
+		}
+	})
+	var refused writeError
+	if errors.As(err, &refused) {
+		return res, fmt.Errorf("write %s: %w", req.Link, refused.err)
+	}
+	if err == nil {
+		err = json.Unmarshal(raw, &res)
+	}
+	return res, own(ctx, err)
+}
+
 // List implements Service.
 func (c *Client) List(ctx context.Context) ([]Share, error) {
 	return ask[[]Share](ctx, c, "GET", "/v1/shares")

@@ -18,6 +18,7 @@
 //	DELETE /v1/shares?ref=REF               Share                       what was removed
 //	POST   /v1/share      ShareRequest      stream: Progress, ShareResult
 //	POST   /v1/get        GetRequest        stream: Progress, GetResult
+//	POST   /v1/cat        CatRequest        frames: the bytes, Progress, CatResult
 //	POST   /v1/verify     VerifyRequest     stream: Progress, VerifyResult
 //	GET    /v1/providers?ref=REF            stream: Provider
 //
@@ -36,6 +37,10 @@
 //
 // Done or error ends it; a stream that ends without either was cut off. A reader that is slow misses reports that a newer
 // one has replaced, and delays nothing. Closing the connection cancels the operation: it pauses a get.
+//
+// Frames (application/x-shoal-frames) carry the bytes of a file and such events together. A frame is a kind (one byte: D for
+// data, E for an event), the length of what follows (32 bits, big-endian, at most 1 MiB), and as many bytes: of the file, or one
+// event as JSON. Here too done or error ends it, and what ends without either was cut off. The reader sets the pace.
 //
 // # Errors
 //

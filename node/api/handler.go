@@ -29,6 +29,7 @@ func Handler(svc Service, log *slog.Logger) http.Handler {
 	mux.Handle("POST /v1/share", stream(h, svc.Share))
 	mux.Handle("POST /v1/get", stream(h, svc.Get))
 	mux.Handle("POST /v1/verify", stream(h, svc.Verify))
+	mux.HandleFunc("POST /v1/cat", h.cat)
 	mux.HandleFunc("GET /v1/providers", h.find)
 	mux.HandleFunc("/", h.unknown)
 	return mux
@@ -94,7 +95,7 @@ func (h *handler) start(w http.ResponseWriter) *streamWriter {
 }
 
 // finish ends a streamed answer with the result or the error.
-func (h *handler) finish(out *streamWriter, r *http.Request, res any, err error) {
+func (h *handler) finish(out interface{ send(event) }, r *http.Request, res any, err error) {
 	if err == nil {
 		var raw []byte
 		if raw, err = json.Marshal(res); err == nil {

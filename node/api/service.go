@@ -1,6 +1,9 @@
 package api
 
-import "context"
+import (
+	"context"
+	"io"
+)
 
 // Service is what a shoal node can be asked to do. node.Node implements it in the process, Client over the API
 // socket; code written against it does not know which of the two it talks to.
@@ -30,6 +33,12 @@ type Service interface {
 	// Codes: invalid, unsupported, not_found (no such path in the root), exists, no_space, read_only, denied, conflict (the
 	// same root is being fetched to another place).
 	Get(ctx context.Context, req GetRequest, progress func(Progress)) (GetResult, error)
+
+	// Cat writes a file, or a range of it, to w, in order, while what is not here is fetched from many. Nothing of it
+	// is kept. Each byte is verified before it is written. w sets the pace: no more than a window ahead of it is
+	// fetched. An error of w ends the call and is returned, wrapped.
+	// Codes: invalid (a directory, a range outside of the file), unsupported, not_found (no such path in the root), damaged.
+	Cat(ctx context.Context, req CatRequest, w io.Writer, progress func(Progress)) (CatResult, error)
 
 	// List gives every share, downloads included, oldest first.
 	List(ctx context.Context) ([]Share, error)

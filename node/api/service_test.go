@@ -1,9 +1,11 @@
 package api_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -60,6 +62,32 @@ func (s *service) Get(ctx context.Context, req api.GetRequest, progress func(api
 	}
 	cause := api.Errorf(api.Exists, "%s exists", req.Output).WithHint("Use --force.")
 	return api.GetResult{}, fmt.Errorf("finish: %w", cause)
+}
+
+// Cat writes 3 MB for "here", 10 bytes and an error for "half", and bytes without end for "endless".
+func (s *service) Cat(ctx context.Context, req api.CatRequest, w io.Writer, progress func(api.Progress)) (api.CatResult, error) {
+	switch req.Link {
+	case "here":
+		n, err := w.Write(bytes.Repeat([]byte{7}, 3e6))
+		return api.CatResult{CID: "bafy1", Bytes: int64(n), From: map[string]int64{"peer": 5}}, err
+	case "half":
+		if _, err := w.Write(make([]byte, 10)); err != nil {
+			return api.CatResult{}, err
+		}
+		return api.CatResult{}, api.Errorf(api.Damaged, "it is broken").WithHint("Mend it.")
+	case "endless":
+		for ctx.Err() == nil {
+			if progress != nil {
+				progress(api.Progress{State: api.StateFetching})
+			}
+			if _, err := w.Write(make([]byte, 1<<20)); err != nil {
+				break
+			}
+		}
+		s.ended <- context.Cause(ctx)
+		return api.CatResult{}, fmt.Errorf("cat: %w", ctx.Err())
+	}
+	return api.CatResult{}, api.Errorf(api.NotFound, "no %s", req.Link)
 }
 
 func (s *service) List(context.Context) ([]api.Share, error) {
@@ -175,6 +203,20 @@ func TestSame(t *testing.T) {
 			v, err := s.Get(ctx, api.GetRequest{Output: "/o"}, nil)
 			return result(v, err)
 		}},
+		{"cat", func(s api.Service) answer {
+			var b bytes.Buffer
+			v, err := s.Cat(ctx, api.CatRequest{Link: "here"}, &b, nil)
+			return result(fmt.Sprint(v, b.Len(), bytes.Count(b.Bytes(), []byte{7})), err)
+		}},
+		{"cat half", func(s api.Service) answer {
+			var b bytes.Buffer
+			_, err := s.Cat(ctx, api.CatRequest{Link: "half"}, &b, nil)
+			return result(b.Len(), err)
+		}},
+		{"cat nothing", func(s api.Service) answer {
+			v, err := s.Cat(ctx, api.CatRequest{}, io.Discard, nil)
+			return result(v, err)
+		}},
 		{"entries", func(s api.Service) answer { v, err := s.Entries(ctx, file); return result(v, err) }},
 		{"entries missing", func(s api.Service) answer { v, err := s.Entries(ctx, "a&b=c"); return result(v, err) }},
 		{"remove", func(s api.Service) answer { v, err := s.Remove(ctx, "bafy1"); return result(v, err) }},
@@ -232,6 +274,53 @@ func TestDisconnectCancels(t *testing.T) {
 	}
 	if cause := <-svc.ended; !errors.Is(cause, context.Canceled) {
 		t.Errorf("daemon: %v; want context canceled", cause)
+	}
+}
+
+// A writer that fails ends the operation in the daemon, and its error is the call's.
+func TestCatWriterFails(t *testing.T) {
+	svc := newService()
+	client, _ := serve(t, t.TempDir(), svc)
+	full := errors.New("full")
+	_, err := client.Cat(t.Context(), api.CatRequest{Link: "endless"}, &limited{5 << 20, full}, func(api.Progress) {})
+	if !errors.Is(err, full) {
+		t.Errorf("client: %v; want the writer's error", err)
+	}
+	<-svc.ended
+}
+
+// limited takes so many bytes, then gives an error.
+type limited struct {
+	n   int
+	err error
+}
+
+func (l *limited) Write(p []byte) (int, error) {
+	if l.n -= len(p); l.n < 0 {
+		return 0, l.err
+	}
+	return len(p), nil
+}
+
+// A daemon that stops under a reader, even one that stands still, says so.
+func TestCatStop(t *testing.T) {
+	client, stop := serve(t, t.TempDir(), newService())
+	r, w := io.Pipe()
+	got := make(chan error, 1)
+	go func() {
+		_, err := client.Cat(context.Background(), api.CatRequest{Link: "endless"}, w, nil)
+		w.Close()
+		got <- err
+	}()
+	if _, err := io.ReadFull(r, make([]byte, 1<<20)); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	if _, err := io.Copy(io.Discard, r); err != nil {
+		t.Error(err)
+	}
+	if err := <-got; api.AsError(err).Code != api.Stopped {
+		t.Errorf("%v; want code stopped", err)
 	}
 }
 

@@ -127,17 +127,25 @@ func readStream(r io.Reader, on func(event)) (json.RawMessage, error) {
 		if err := json.Unmarshal(line, &e); err != nil {
 			return nil, fmt.Errorf("read answer: %w", err)
 		}
-		switch {
-		case e.Event == eventDone:
-			return e.Result, nil
-		case e.Event == eventError && e.Error != nil:
-			return nil, e.Error
-		case e.Event == eventError:
-			return nil, Errorf(Internal, "the daemon reported an error without saying which")
-		default:
-			on(e)
+		if e.last() {
+			return e.outcome()
 		}
+		on(e)
 	}
+}
+
+// last says whether the event ends a stream.
+func (e event) last() bool { return e.Event == eventDone || e.Event == eventError }
+
+// outcome is what a stream ended with.
+func (e event) outcome() (json.RawMessage, error) {
+	switch {
+	case e.Event == eventDone:
+		return e.Result, nil
+	case e.Error != nil:
+		return nil, e.Error
+	}
+	return nil, Errorf(Internal, "the daemon reported an error without saying which")
 }
 
 // readLine reads one non-empty line of at most maxLine bytes. A last line without a newline was cut off: io.ErrUnexpectedEOF.

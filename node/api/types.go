@@ -55,6 +55,25 @@ type GetResult struct {
 	FirstByte float64          `json:"first_byte,omitempty"` // seconds from the request to the first verified chunk from a peer; 0: none was needed
 }
 
+// CatRequest asks to read one file, or a range of it.
+type CatRequest struct {
+	Link  string `json:"link"`            // any form that chunker.ParseLink reads, or the name of a share; a path inside behind
+	Range string `json:"range,omitempty"` // bytes, as in HTTP: "first-last", "first-", or "-n" for the last n; "": all. See ParseRange
+}
+
+// CatResult describes what was read.
+type CatResult struct {
+	CID       string           `json:"cid"`
+	Path      string           `json:"path,omitempty"` // in the root, symlinks followed
+	Size      int64            `json:"size"`           // bytes of the whole file
+	First     int64            `json:"first"`          // of the bytes read, from 0
+	Bytes     int64            `json:"bytes"`          // read
+	Seconds   float64          `json:"seconds"`
+	From      map[string]int64 `json:"from"`                 // peer ID to payload bytes verified from it, in whole chunks; never null
+	Had       int64            `json:"had"`                  // bytes of chunks that were here already
+	FirstByte float64          `json:"first_byte,omitempty"` // seconds from the request to the first byte; 0: there was none
+}
+
 // State is where a share or an operation stands.
 type State string
 
