@@ -11,6 +11,7 @@
 //	fetch   one large file from daemon to daemon; a bare libp2p stream
 //	tree    share and fetch the Go source
 //	start   time from get to the first chunk
+//	cat     time from cat to the first byte, and all of a large file; get
 //	rivals  one large file from process to process (-size), with each tool there
 //	        is: libtorrent, aria2, rsync, nginx with curl; and cp as a limit
 //	small   the same with 10,000 files of 4 KiB

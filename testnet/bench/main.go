@@ -33,6 +33,7 @@ var cases = []struct {
 	{"fetch", "fetch one large file from one daemon, beside a bare libp2p stream that hashes", benchFetch},
 	{"tree", "share and fetch a tree of many files", benchTree},
 	{"start", "time from get to the first chunk in a testnet", benchStart},
+	{"cat", "time to the first byte of a large file, and all of it in order", benchCat},
 	{"rivals", "one large file between two processes, beside other tools", benchRivals},
 	{"small", "10,000 files of 4 KiB, beside other tools", benchSmall},
 	{"crowd", "one seeder and many fetchers at once behind slow links, beside other swarms", benchCrowd},
