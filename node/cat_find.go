@@ -33,9 +33,6 @@ func (f *finder) advance(l *chunker.Layout) error {
 		if err := f.look(e); err != nil {
 			return err
 		}
-		if f.seen > 0 && e.Path == f.want && e.Kind == chunker.File {
-			f.entry = f.seen - 1
-		}
 	}
 	if !f.found() && l.Complete() {
 		return f.missing()
@@ -47,6 +44,8 @@ func (f *finder) advance(l *chunker.Layout) error {
 func (f *finder) look(e *chunker.Entry) error {
 	rest, below := strings.CutPrefix(f.want, e.Path+"/")
 	switch {
+	case e.Path == f.want && e.Kind == chunker.File:
+		f.entry = f.seen - 1
 	case e.Path == f.want && e.Kind == chunker.Dir:
 		return api.Errorf(api.Invalid, "it is a directory").
 			WithHint("Fetch it with `shoal get`, or name a file in it; `shoal ls` lists a share.")
@@ -90,7 +89,7 @@ func (n *Node) catRef(ref string) (chunker.Link, error) {
 		return link, nil
 	}
 	name, sub, _ := strings.Cut(ref, "/")
-	if strings.Contains(ref, "://") || name == "" {
+	if _, notName := parseLink(name); notName == nil || strings.Contains(ref, "://") || name == "" {
 		return link, err
 	}
 	_, root, findErr := n.find(name)

@@ -153,7 +153,7 @@ func (f *File) Seek(off int64, whence int) (int64, error) {
 	case io.SeekCurrent:
 		off += f.pos
 	case io.SeekEnd:
-		off += f.size
+		off += f.end()
 	}
 	if off < 0 {
 		return 0, fmt.Errorf("seek to byte %d", off)
