@@ -16,6 +16,7 @@ import (
 const (
 	streamStall = time.Second
 	streamNodes = 500 * time.Millisecond
+	streamMute  = 150 * time.Millisecond // no answer to the want either
 )
 
 // Needs tells a running [Engine.Stream] which leaves are wanted. The zero value
@@ -83,8 +84,12 @@ func (s *session) takeNeeds(now time.Time) {
 
 // nodeTimeout is how long the peer that sends inner nodes may be silent.
 func (s *session) nodeTimeout() time.Duration {
-	if s.needs == nil {
-		return s.e.cfg.NodeTimeout
+	d := s.e.cfg.NodeTimeout
+	switch from := s.nodes.from; {
+	case s.needs == nil:
+		return d
+	case from != nil && !from.answered:
+		return min(d, streamMute)
 	}
-	return min(s.e.cfg.NodeTimeout, streamNodes)
+	return min(d, streamNodes)
 }

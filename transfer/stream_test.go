@@ -120,6 +120,22 @@ func TestStream(t *testing.T) {
 	}
 }
 
+// Peers that stop within a leaf, or send no nodes, do not stop a reader.
+func TestStreamStuckPeers(t *testing.T) {
+	c := newContent(4, 16, sizesOf(64, 64<<10)...)
+	all := func(int) bool { return true }
+	stuck, mute := c.only(all), c.only(all)
+	hold := make(chan struct{})
+	stuck.onRead = func(int) { <-hold }
+	mute.noNode = func(int) bool { return true }
+	from := []*testPeer{newPeer(t, Config{}, stuck), newPeer(t, Config{}, mute), newPeer(t, Config{}, c)}
+	defer close(hold)
+	stats := newStream(c, 8).run(t, newPeer(t, Config{}), from...)
+	if stats.From[from[0].ID()] > 0 {
+		t.Error("what was never sent has come")
+	}
+}
+
 // A share that is one leaf has no nodes to wait for.
 func TestStreamLoneLeaf(t *testing.T) {
 	c := newContent(2, 1, 100)

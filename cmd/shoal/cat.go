@@ -81,16 +81,31 @@ func (c *call) cat(ctx context.Context, req api.CatRequest, out io.Writer) (err 
 		return cannot("read", brief(req.Link), err)
 	}
 	defer c.leave(s, &err)
-	var p progress = &warnings{c.err}
-	if !terminal(c.out.w) { // where the file is shown, a bar would be in it
-		p = c.progressFor(brief(req.Link), false)
-	}
+	p := c.catProgress(brief(req.Link))
 	_, err = s.Cat(work, req, out, p.update)
 	p.done()
 	if err != nil {
 		return cannot("read", brief(req.Link), because(work, err))
 	}
 	return nil
+}
+
+// catProgress shows progress, but where the file itself is shown only what it waits for.
+func (c *call) catProgress(what string) progress {
+	f, ok := c.out.w.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) || c.quiet {
+		return c.progressFor(what, false)
+	}
+	return untilFirst{newPlain(c.err, time.Now)}
+}
+
+// untilFirst passes reports on until bytes come.
+type untilFirst struct{ progress }
+
+func (u untilFirst) update(p api.Progress) {
+	if p.Bytes == 0 {
+		u.progress.update(p)
+	}
 }
 
 // catLate says that --timeout ran out.
@@ -100,8 +115,7 @@ func (c *call) catLate(what string, out *paced) error {
 		return api.Errorf(api.Unavailable, "cannot read %s: nobody who has it was reached within %s", what, limit).
 			WithHint("Check that someone who has it is online (`shoal find`), then run the same command again.")
 	}
-	return api.Errorf(api.Timeout, "cannot read %s: nothing came for %s, after %s", what, limit, size(out.n)).
-		WithHint("`--range %d-` goes on from there.", out.n)
+	return api.Errorf(api.Timeout, "cannot read %s: nothing came for %s, after %s", what, limit, size(out.n))
 }
 
 // paced passes bytes on and calls late when none have come for limit; while w takes its time, that does not count.
@@ -148,10 +162,4 @@ func (p *paced) Write(b []byte) (int, error) {
 		p.timer.Reset(p.limit)
 	}
 	return n, err
-}
-
-// terminal says whether w is one.
-func terminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd()))
 }
