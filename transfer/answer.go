@@ -71,7 +71,7 @@ func (v *server) answerWant(sv *serve) error {
 	var given []wire.Run
 	if have := r.Have(); have == nil {
 		b = wire.Append(b, wire.HaveAll{Handle: sv.handle})
-		if sv.dealt = r.Complete(); sv.dealt {
+		if sv.dealt = r.Complete() && !sv.reads; sv.dealt {
 			given = v.c.e.swarms.deal(sv)
 		}
 	} else {

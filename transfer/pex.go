@@ -46,8 +46,8 @@ func (w *swarms) exchangeAll() {
 	}
 }
 
-// exchange tells one member of peers it has not been told of: the other members,
-// those our own fetch uses, and those that left lately. False when some are left for the next time. mu is held.
+// exchange tells one member of peers it has not been told of: the other members
+// but readers, those our own fetch uses, and those that left lately. False when some are left for the next time. mu is held.
 func (w *swarms) exchange(s *swarm, sv *serve) (all bool) {
 	m := s.members[sv]
 	if m == nil || !sv.peers {
@@ -67,7 +67,9 @@ func (w *swarms) exchange(s *swarm, sv *serve) (all bool) {
 	}
 	all = true
 	for other := range s.members {
-		tell(other.c.peer)
+		if !other.reads {
+			tell(other.c.peer)
+		}
 	}
 	for p := range s.providers {
 		tell(p)

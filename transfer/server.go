@@ -42,6 +42,7 @@ type serve struct {
 	handle uint32
 	root   cid.Cid
 	peers  bool        // wants to hear of other peers
+	reads  bool        // keeps nothing
 	hungry atomic.Bool // reqs is not empty
 
 	// under server.mu
@@ -88,7 +89,10 @@ func (v *server) want(m wire.Want) error {
 		v.c.send(wire.Refused{Handle: m.Handle, Code: wire.CodeLimit})
 		return nil
 	}
-	sv := &serve{c: v.c, handle: m.Handle, root: m.Root, peers: m.Flags&wire.WantPeers != 0}
+	sv := &serve{
+		c: v.c, handle: m.Handle, root: m.Root,
+		peers: m.Flags&wire.WantPeers != 0, reads: m.Flags&wire.WantReads != 0,
+	}
 	v.serves[m.Handle] = sv
 	v.fresh = append(v.fresh, sv)
 	v.c.out.wake()

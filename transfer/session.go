@@ -260,7 +260,7 @@ func (s *session) attach(now time.Time, d dialed) {
 	p := &source{id: d.id, sub: sub, wanted: now, useful: now}
 	s.peers[d.id] = p
 	s.cands.active(d.id)
-	d.c.send(wire.Want{Handle: sub.handle, Flags: wire.WantPeers, Root: s.root})
+	d.c.send(wire.Want{Handle: sub.handle, Flags: s.wantFlags(), Root: s.root})
 	s.handle(now, sched.Join{Peer: d.id})
 	s.walkNodes(now)
 }

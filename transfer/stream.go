@@ -9,6 +9,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"shoal/transfer/sched"
+	"shoal/transfer/wire"
 )
 
 // A reader waits for what a download would get later from somebody else, so that
@@ -80,6 +81,14 @@ func (s *session) takeNeeds(now time.Time) {
 	if runs := s.needs.take(); len(runs) > 0 {
 		s.handle(now, sched.Need{Runs: runs})
 	}
+}
+
+// wantFlags is what a session says of itself when it subscribes.
+func (s *session) wantFlags() uint32 {
+	if s.needs != nil {
+		return wire.WantPeers | wire.WantReads
+	}
+	return wire.WantPeers
 }
 
 // nodeTimeout is how long the peer that sends inner nodes may be silent.

@@ -145,7 +145,7 @@ func TestStreamLoneLeaf(t *testing.T) {
 	j.run(t, newPeer(t, Config{}), newPeer(t, Config{}, c))
 }
 
-// A reader's peers are not told that it has what it only read.
+// A reader's peers are not told that it has what it only read, nor others of it.
 func TestStreamTellsNobody(t *testing.T) {
 	c := newContent(3, 16, sizesOf(32, 1<<10)...)
 	seed, me := newPeer(t, Config{}, c), newPeer(t, Config{})
@@ -167,5 +167,10 @@ func TestStreamTellsNobody(t *testing.T) {
 	defer mine.mu.Unlock()
 	if len(mine.reads) != 0 {
 		t.Errorf("leaves %v were asked of a reader", mine.reads)
+	}
+	seed.swarms.mu.Lock()
+	defer seed.swarms.mu.Unlock()
+	if s := seed.swarms.roots[c.root]; s != nil && (s.moved || len(s.left) > 0) {
+		t.Errorf("a reader counts as one who will have it: %+v", s)
 	}
 }

@@ -114,6 +114,10 @@ func (w *swarms) subscribe(sv *serve) {
 	w.mu.Lock()
 	s := w.get(sv.root)
 	s.members[sv] = &member{told: make(map[peer.ID]struct{})}
+	if sv.reads {
+		w.mu.Unlock()
+		return
+	}
 	delete(s.left, sv.c.peer)
 	s.moved = true
 	sessions := make([]*session, 0, len(s.sessions))
@@ -132,7 +136,7 @@ func (w *swarms) unsubscribe(sv *serve) {
 	if s := w.roots[sv.root]; s != nil && s.members[sv] != nil {
 		w.undeal(s, sv)
 		delete(s.members, sv)
-		if sv.served && len(s.left) < maxLeft {
+		if sv.served && !sv.reads && len(s.left) < maxLeft {
 			s.left[sv.c.peer] = time.Now()
 			s.moved = true
 		}
@@ -148,7 +152,9 @@ func (w *swarms) join(root cid.Cid, ses *session) []peer.AddrInfo {
 	s.sessions[ses] = struct{}{}
 	var found []peer.AddrInfo
 	for sv := range s.members {
-		found = append(found, peer.AddrInfo{ID: sv.c.peer})
+		if !sv.reads {
+			found = append(found, peer.AddrInfo{ID: sv.c.peer})
+		}
 	}
 	return found
 }

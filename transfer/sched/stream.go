@@ -14,8 +14,8 @@ const (
 	rushEvery  = 10 * time.Millisecond  // how often the leaves in front are looked at
 	rushLeaves = 4                      // how many of them,
 	rushLooks  = 256                    // no farther from the first than this
-	rushPart   = 8                      // copies may cost one part in so many of what has come,
-	rushFew    = 8                      // and a few leaves
+	rushPart   = 16                     // copies may cost one part in so many of what has come,
+	rushFew    = 4                      // and a few leaves
 	gamble     = 500 * time.Millisecond // a head due later is asked of a peer of unknown rate too
 	lateAfter  = 250 * time.Millisecond // the shortest silence that makes a peer late
 	guess      = 200 * time.Millisecond // what such a peer is then taken to need

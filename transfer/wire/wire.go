@@ -41,7 +41,7 @@ import (
 // leaves out: one that it sends to a requester is [Gone] for the others with
 // [CodeElsewhere], until it has dealt out what they ask for. Then it offers all of
 // them again with [HaveAll]. So a copy of the whole is out soon, and requesters
-// swap the rest. To send whole leaves in turn, rather than all of them slowly, it
+// swap the rest; one that keeps nothing ([WantReads]) has no part in it. To send whole leaves in turn, rather than all of them slowly, it
 // asks with [Pace] to hear how much has got through; [Got] tells it.
 //
 // A peer that breaks a limit or the order of messages, or sends what was never
@@ -133,7 +133,7 @@ type (
 	//	u32 handle | u32 flags | u8 length, CID
 	Want struct {
 		Handle uint32
-		Flags  uint32 // WantPeers
+		Flags  uint32 // WantPeers, WantReads
 		Root   cid.Cid
 	}
 
@@ -193,6 +193,10 @@ type Pace struct{ Every uint32 }
 
 // WantPeers asks for Peers messages about the root.
 const WantPeers uint32 = 1
+
+// WantReads says that the requester keeps nothing of the root: it will have nothing
+// to give, so that others need not hear of it.
+const WantReads uint32 = 2
 
 // Provider to requester.
 type (
