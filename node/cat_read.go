@@ -53,9 +53,14 @@ type File struct {
 	next              int   // leaf to plan next; -1: look it up by pos
 	ahead             int64 // bytes planned from the reader's leaf on
 	slots             map[int]*chunk
-	byCID             map[string]*chunk // those in slots
+	byCID             map[string]*chunk // those in slots, and last
+	last              *chunk            // let go of last, and kept, for it may repeat
 	spare             [][]byte
-	leap              bool // the window is to begin anew
+	leap              bool     // the window is to begin anew
+	found             struct { // by leafAt last
+		leaf     int
+		from, to int64 // bytes of the file
+	}
 
 	session bool // a stream runs
 	waiting bool // the reader waits
@@ -72,6 +77,7 @@ type chunk struct {
 	data []byte // nil: not here yet
 	refs int
 	held bool // the reader copies from it
+	gone bool // it has no place any more
 }
 
 func newFile(n *Node, link chunker.Link, hints []peer.AddrInfo) (*File, error) {
@@ -236,7 +242,10 @@ func (f *File) hold() (*chunk, []byte, error) {
 				return c, c.data[off:end], nil
 			}
 		}
-		f.waiting = true
+		if !f.waiting {
+			f.waiting = true
+			f.moved.Broadcast() // for run to walk on
+		}
 		f.moved.Wait()
 	}
 }
@@ -248,7 +257,7 @@ func (f *File) advance(c *chunk, n int) {
 	c.held = false
 	f.pos += int64(n)
 	f.passed += int64(n)
-	if c.refs == 0 {
+	if c.gone {
 		f.recycle(c)
 	}
 	if leaf, _, ok := f.leafAt(f.pos); ok {
@@ -265,6 +274,9 @@ func (f *File) leafAt(pos int64) (leaf int, off int64, ok bool) {
 	if l.Size() < 0 { // a lone leaf
 		return 0, pos, f.size < 0 || pos < f.size
 	}
+	if last := &f.found; pos >= last.from && pos < last.to {
+		return last.leaf, pos - last.from, true
+	}
 	i := sort.Search(e.Leaves, func(i int) bool {
 		leaf := l.Leaf(e.First + i)
 		return leaf.Offset+int64(leaf.Size) > pos
@@ -272,7 +284,9 @@ func (f *File) leafAt(pos int64) (leaf int, off int64, ok bool) {
 	if i == e.Leaves {
 		return 0, 0, false
 	}
-	return e.First + i, pos - l.Leaf(e.First+i).Offset, true
+	found := l.Leaf(e.First + i)
+	f.found.leaf, f.found.from, f.found.to = e.First+i, found.Offset, found.Offset+int64(found.Size)
+	return e.First + i, pos - found.Offset, true
 }
 
 // reach moves the window's start to a leaf: forward by letting go of what is before
@@ -303,11 +317,25 @@ func (f *File) release(leaf int) {
 	}
 	delete(f.slots, leaf)
 	f.ahead -= f.weight(leaf)
-	if c.refs--; c.refs == 0 {
-		delete(f.byCID, c.cid.KeyString())
-		if !c.held {
-			f.recycle(c)
-		}
+	if c.refs--; c.refs > 0 {
+		return
+	}
+	if c.data == nil {
+		f.drop(c)
+		return
+	}
+	if f.last != nil && f.last != c && f.last.refs == 0 {
+		f.drop(f.last)
+	}
+	f.last = c
+}
+
+// drop forgets a chunk. mu is held.
+func (f *File) drop(c *chunk) {
+	delete(f.byCID, c.cid.KeyString())
+	c.gone = true
+	if !c.held {
+		f.recycle(c)
 	}
 }
 

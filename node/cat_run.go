@@ -156,6 +156,7 @@ func (f *File) plan() (leaf int, here bool) {
 	if c := f.byCID[key]; c != nil {
 		c.refs++
 		f.slots[leaf] = c
+		f.moved.Broadcast() // the reader may be here already
 		return leaf, true
 	}
 	c := &chunk{cid: l.CID, refs: 1}
@@ -167,7 +168,7 @@ func (f *File) plan() (leaf int, here bool) {
 	f.mu.Lock()
 	if !here {
 		f.spare = append(f.spare, buf)
-		return leaf, c.refs == 0 // the reader has gone on without it
+		return leaf, c.gone // the reader has gone on without it
 	}
 	f.had += int64(len(data))
 	f.fill(c, data)
@@ -176,7 +177,7 @@ func (f *File) plan() (leaf int, here bool) {
 
 // fill gives a leaf its content. mu is held.
 func (f *File) fill(c *chunk, data []byte) {
-	if c.refs == 0 || c.data != nil {
+	if c.gone || c.data != nil {
 		return
 	}
 	c.data = data

@@ -176,6 +176,33 @@ func TestCatRepeats(t *testing.T) {
 	}
 }
 
+// A range may lie behind inner nodes that are not needed otherwise.
+func TestCatFarIn(t *testing.T) {
+	a, _ := startNode(t, t.TempDir())
+	b, _ := startNode(t, t.TempDir(), a)
+	path := filepath.Join(t.TempDir(), "sparse")
+	if err := os.WriteFile(path, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	const size = 1026 << 20 // more leaves than one node has links
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err == nil {
+		_, err = f.WriteAt([]byte("end"), size-3)
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	cid := mustShare(t, a, path).CID
+	for _, n := range []*Node{a, b} {
+		var out bytes.Buffer
+		r, err := n.Cat(t.Context(), api.CatRequest{Link: cid, Range: "-3"}, &out, nil)
+		if err != nil || out.String() != "end" || r.First != size-3 || r.Size != size {
+			t.Errorf("%q, %+v, %v", out.String(), r, err)
+		}
+	}
+}
+
 // What is here of a root is not fetched, whether a share or a part of one.
 func TestCatUsesWhatIsHere(t *testing.T) {
 	a, _ := startNode(t, t.TempDir())

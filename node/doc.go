@@ -3,10 +3,12 @@
 //
 // It is the only package that knows more than one of chunker, dht and transfer;
 // none of them knows another. Start reading at Open in node.go, then follow the
-// two verbs that matter: Share in share.go and Get in get.go.
+// two verbs that matter: Share in share.go and Get in get.go. A File (Open in
+// cat.go) reads what is here or comes as it is read.
 //
 // Goroutines: Run owns all long-lived ones in one errgroup and returns when the
 // last has ended. A fetch runs in a goroutine of its own that Run's group waits
-// for; the callers of Get only watch it. Open starts nothing that Close does not
+// for; the callers of Get only watch it. A File has a goroutine and a stream of its
+// own until Close. Open starts nothing that Close does not
 // stop, so that a Node that is never Run can be closed as well.
 package node
