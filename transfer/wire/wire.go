@@ -41,8 +41,9 @@ import (
 // leaves out: one that it sends to a requester is [Gone] for the others with
 // [CodeElsewhere], until it has dealt out what they ask for. Then it offers all of
 // them again with [HaveAll]. So a copy of the whole is out soon, and requesters
-// swap the rest; one that keeps nothing ([WantReads]) has no part in it. To send whole leaves in turn, rather than all of them slowly, it
-// asks with [Pace] to hear how much has got through; [Got] tells it.
+// swap the rest; one that keeps nothing ([WantReads]) has no part in it. To send
+// whole leaves in turn, rather than all of them slowly, it asks with [Pace] to hear
+// how much has got through; [Got] tells it.
 //
 // A peer that breaks a limit or the order of messages, or sends what was never
 // asked, is reset.
