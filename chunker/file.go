@@ -21,11 +21,14 @@ const readUnit = 1 << 20
 type hashing struct {
 	b      *builder
 	f      *os.File
+	info   fs.FileInfo // before anything was read
 	size   int64
 	chunks int64 // leaves in all
 	next   atomic.Int64
 	read   atomic.Int64 // bytes counted by the meter
 
+	zeros  sync.Once
+	zero   digest // of a full chunk of zeros, once zeros is done
 	failed atomic.Bool
 	mu     sync.Mutex // guards all below
 	err    error
@@ -44,7 +47,7 @@ type group struct {
 // large hashes a file of several chunks, with whoever is idle.
 func (w *worker) large(ctx context.Context, f *os.File, fi fs.FileInfo, a attrs) (child, error) {
 	p := w.cfg.Profile
-	h := &hashing{b: w.builder, f: f, size: fi.Size(), groups: make(map[int64]*group)}
+	h := &hashing{b: w.builder, f: f, info: fi, size: fi.Size(), groups: make(map[int64]*group)}
 	h.chunks = (h.size + int64(p.ChunkSize) - 1) / int64(p.ChunkSize)
 	if width := int64(p.LinksPerNode); h.chunks > width {
 		h.bottom = make([]child, (h.chunks+width-1)/width)
@@ -87,6 +90,7 @@ func (b *builder) pack(level []child, a attrs) (child, error) {
 func (h *hashing) work(ctx context.Context, w *worker) {
 	chunk := int64(w.cfg.Profile.ChunkSize)
 	span := max(1, readUnit/chunk)
+	holes := NewHoles(h.f, h.info)
 	for !h.failed.Load() {
 		if err := context.Cause(ctx); err != nil {
 			h.fail(err)
@@ -101,18 +105,47 @@ func (h *hashing) work(ctx context.Context, w *worker) {
 			return
 		}
 		off := first * chunk
-		buf := w.buffer(int(min(span*chunk, h.size-off)))
-		if err := readFull(h.f, buf, off); err != nil {
+		n := min(span*chunk, h.size-off)
+		var err error
+		if holes.Covers(off, n) {
+			err = h.acceptZeros(first, n, chunk)
+		} else {
+			err = h.readIn(w, first, off, n)
+		}
+		if err != nil {
 			h.fail(err)
 			return
 		}
-		if err := h.accept(first, buf, int(chunk)); err != nil {
-			h.fail(err)
-			return
-		}
-		h.read.Add(int64(len(buf)))
-		w.meter.add(0, int64(len(buf)))
+		h.read.Add(n)
+		w.meter.add(0, n)
 	}
+}
+
+// readIn reads and hashes the n bytes at off, of which the first chunk has index i.
+func (h *hashing) readIn(w *worker, i, off, n int64) error {
+	buf := w.buffer(int(n))
+	if err := readFull(h.f, buf, off); err != nil {
+		return err
+	}
+	return h.accept(i, buf, w.cfg.Profile.ChunkSize)
+}
+
+// acceptZeros is accept of n bytes that are in a hole, which need not be read.
+func (h *hashing) acceptZeros(i, n, chunk int64) error {
+	for ; n > 0; n -= chunk {
+		leaf := child{raw: true, size: uint64(min(chunk, n)), tsize: uint64(min(chunk, n))}
+		if n < chunk {
+			leaf.digest = ZeroSum(int(n))
+		} else {
+			h.zeros.Do(func() { h.zero = ZeroSum(int(chunk)) })
+			leaf.digest = h.zero
+		}
+		if err := h.enter(i, leaf); err != nil {
+			return err
+		}
+		i++
+	}
+	return nil
 }
 
 // accept hashes the chunks in buf, of which the first has index i, and enters
