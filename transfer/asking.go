@@ -106,8 +106,15 @@ func (s *session) appeared(leaf uint32) bool {
 // settle tells the scheduler of leaves that have appeared.
 func (s *session) settle(now time.Time) {
 	for len(s.here) > 0 {
-		leaf := s.here[len(s.here)-1]
-		s.here = s.here[:len(s.here)-1]
+		here := s.here
+		s.here = s.spare[:0] // handling them may find more
+		s.settleThese(now, here)
+		s.spare = here
+	}
+}
+
+func (s *session) settleThese(now time.Time, here []uint32) {
+	for _, leaf := range here {
 		_, size := s.job.Leaf(int(leaf))
 		if s.job.Wanted(int(leaf)) {
 			s.stats.appeared(size)

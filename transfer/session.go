@@ -19,6 +19,7 @@ const (
 	tickEvery   = 100 * time.Millisecond
 	tryLater    = 30 * time.Second // before a peer that the scheduler dropped is tried again
 	sweepLeaves = 8192             // looked at in one tick
+	growAtOnce  = 8192             // leaves told to the scheduler at a time
 	refusedWait = 10 * time.Second // before a peer that had not the root is asked again
 )
 
@@ -41,15 +42,18 @@ type session struct {
 	peers    map[peer.ID]*source
 	asking   []*source // with requests or cancels to send
 	cands    candidates
+	local    bringer
 	nodes    nodeWalk
 	needs    *Needs // nil: a download, which wants all from the start
 	known    int    // leaves known
 	complete bool
+	grown    bool // what was known at the start has been taken in
 	named    bool
 	finished bool
 	fresh    []uint32  // verified leaves to publish
 	early    []arrival // second copies of leaves still being written
 	here     []uint32  // leaves that appeared, the scheduler does not know yet
+	spare    []uint32  // scratch for here
 	swept    int       // the leaf looked at last
 	stats    tally
 	infos    []sched.LeafInfo // scratch
@@ -113,6 +117,7 @@ func newSession(e *Engine, job Job) *session {
 		sched: sched.New(sched.Config{Seed: rand.Uint64()}),
 		peers: make(map[peer.ID]*source),
 	}
+	s.local = bringerOf(job)
 	s.in.init()
 	s.cands.init(e.cfg)
 	s.stats.init(time.Now())
@@ -131,6 +136,7 @@ func (s *session) run(ctx context.Context, peers <-chan peer.AddrInfo, watch fun
 	if err := s.grow(time.Now()); err != nil {
 		return err
 	}
+	s.grown = true
 	watched := time.Now()
 	for !s.finished {
 		s.dial(ctx)
@@ -146,6 +152,8 @@ func (s *session) run(ctx context.Context, peers <-chan peer.AddrInfo, watch fun
 			return ErrClosed
 		case <-s.in.signal:
 			err = s.drain(time.Now())
+		case <-s.local.signal:
+			err = s.news(time.Now())
 		case d := <-s.cands.dialed:
 			s.attach(time.Now(), d)
 		case ai, ok := <-peers:
@@ -191,12 +199,15 @@ func (s *session) tick(now time.Time) error {
 		}
 	}
 	s.replace(now)
-	s.sweep()
-	s.settle(now)
+	if s.local.job == nil {
+		s.sweep()
+		s.settle(now)
+	}
+	err := s.news(now)
 	s.handle(now, sched.Tick{})
 	s.walkNodes(now)
 	s.stats.tick(now)
-	return nil
+	return err
 }
 
 // replace leaves at most one peer that helps no more. One that has lost leaves says
@@ -290,27 +301,14 @@ func (s *session) grow(now time.Time) error {
 	if known > sched.MaxLeaves {
 		return fmt.Errorf("%d leaves, at most %d can be fetched", known, sched.MaxLeaves)
 	}
-	s.infos = s.infos[:0]
-	for i := s.known; i < known; i++ {
-		c, size := s.job.Leaf(i)
-		if _, ok := digestOf(c); !ok || size > wire.MaxPayload {
-			return fmt.Errorf("leaf %d: cannot check %s of %d bytes", i, c, size)
-		}
-		wanted := s.job.Wanted(i)
-		has := s.job.Has(i)
-		if has {
-			s.claim(uint32(i))
-		}
-		if wanted {
-			s.stats.want(size, has)
-		}
-		s.infos = append(s.infos, sched.LeafInfo{Size: uint32(max(size, 0)), Need: wanted && !has})
-	}
 	if known == s.known && complete == s.complete {
 		return nil
 	}
-	s.known = known
-	s.handle(now, sched.Grow{Leaves: s.infos})
+	for s.known < known {
+		if err := s.growTo(now, min(known, s.known+growAtOnce)); err != nil {
+			return err
+		}
+	}
 	if complete && !s.complete {
 		s.complete = true
 		s.handle(now, sched.End{})
@@ -318,5 +316,29 @@ func (s *session) grow(now time.Time) error {
 	if s.needs == nil {
 		s.e.swarms.grew(s.root, known, complete, "")
 	}
+	return nil
+}
+
+// growTo takes in the leaves up to known.
+func (s *session) growTo(now time.Time, known int) error {
+	s.infos = s.infos[:0]
+	for i := s.known; i < known; i++ {
+		c, size := s.job.Leaf(i)
+		if _, ok := digestOf(c); !ok || size > wire.MaxPayload {
+			return fmt.Errorf("leaf %d: cannot check %s of %d bytes", i, c, size)
+		}
+		wanted := s.job.Wanted(i)
+		held := wanted && s.local.held(i) // before Has: it may come in between
+		has := s.job.Has(i)
+		if has && s.claim(uint32(i)) && wanted && s.grown {
+			s.fresh = append(s.fresh, uint32(i)) // peers that want the root have not heard of it
+		}
+		if wanted {
+			s.stats.want(size, has)
+		}
+		s.infos = append(s.infos, sched.LeafInfo{Size: uint32(max(size, 0)), Need: wanted && !has, Held: held})
+	}
+	s.known = known
+	s.handle(now, sched.Grow{Leaves: s.infos})
 	return nil
 }

@@ -18,7 +18,8 @@ type Run struct {
 // LeafInfo tells of one leaf what the scheduler must know.
 type LeafInfo struct {
 	Size uint32 // bytes; 0: unknown or empty
-	Need bool   // false: already here, not selected, or the repeat of an earlier leaf
+	Need bool   // false: already here, or not selected
+	Held bool   // of a needed one: expected from elsewhere, so nobody is asked until Ask
 }
 
 // Event is something that happened to the session. Pass events by value: Handle
@@ -29,6 +30,9 @@ type Event interface{ event() }
 type (
 	// Grow appends leaves to the known sequence, in order.
 	Grow struct{ Leaves []LeafInfo }
+
+	// Ask says that held leaves do not come by themselves: they are to be asked for.
+	Ask struct{ Runs []Run }
 
 	// End says that the sequence is complete: no more Grow.
 	End struct{}
@@ -116,6 +120,7 @@ type (
 )
 
 func (Grow) event()     {}
+func (Ask) event()      {}
 func (End) event()      {}
 func (Need) event()     {}
 func (Join) event()     {}

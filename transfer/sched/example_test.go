@@ -14,7 +14,7 @@ func Example() {
 	events := []sched.Event{
 		sched.Join{Peer: "alice"},
 		sched.HaveAll{Peer: "alice"},
-		sched.Grow{Leaves: []sched.LeafInfo{{1 << 18, true}, {1 << 18, true}, {1 << 18, false}, {100, true}}},
+		sched.Grow{Leaves: []sched.LeafInfo{{Size: 1 << 18, Need: true}, {Size: 1 << 18, Need: true}, {Size: 1 << 18}, {Size: 100, Need: true}}},
 		sched.End{},
 		sched.Received{Peer: "alice", Leaf: 0, Bytes: 1 << 18},
 		sched.Received{Peer: "alice", Leaf: 1, Bytes: 1 << 18},

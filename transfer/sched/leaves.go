@@ -5,11 +5,12 @@ import (
 	"math/bits"
 )
 
-// State of a leaf, one byte: how many peers owe it to us, and two flags.
+// State of a leaf, one byte: how many peers owe it to us, and three flags.
 const (
 	copiesMask uint8 = 0x0f
 	needed     uint8 = 0x10
 	here       uint8 = 0x20
+	held       uint8 = 0x40 // expected from elsewhere: never free
 )
 
 // minCost is what the smallest leaf counts against windows and rates. Empty
@@ -68,7 +69,24 @@ func (t *leaves) add(info LeafInfo) {
 	t.need++
 	t.missing += t.cost(l)
 	t.total += t.cost(l)
+	if info.Held {
+		t.state[l] |= held
+		return
+	}
 	t.release(l)
+}
+
+// unhold frees a held leaf, unless it has come, and reports whether it did.
+func (t *leaves) unhold(l Leaf) bool {
+	if t.state[l]&held == 0 {
+		return false
+	}
+	t.state[l] &^= held
+	if !t.wanted(l) {
+		return false
+	}
+	t.release(l)
+	return true
 }
 
 // take makes a peer more owe the leaf.

@@ -42,6 +42,7 @@ type model struct {
 	infos []LeafInfo
 	ended bool
 	here  map[Leaf]bool
+	held  map[Leaf]bool
 	peers map[peer.ID]*modelPeer
 	done  int
 	in    func(n int) int // the next choice, below n
@@ -49,7 +50,7 @@ type model struct {
 
 func newModel(t testing.TB, cfg Config, in func(int) int) *model {
 	cfg.MaxLeaves = modelLeaves
-	return &model{t: t, s: New(cfg), here: map[Leaf]bool{}, peers: map[peer.ID]*modelPeer{}, in: in}
+	return &model{t: t, s: New(cfg), here: map[Leaf]bool{}, held: map[Leaf]bool{}, peers: map[peer.ID]*modelPeer{}, in: in}
 }
 
 func (m *model) peer() peer.ID { return peer.ID(fmt.Sprint("p", m.in(modelPeers))) }
@@ -86,7 +87,7 @@ func (m *model) step() {
 	m.now += time.Duration(m.in(100)) * time.Millisecond
 	id := m.peer()
 	p := m.peers[id]
-	switch m.in(21) {
+	switch m.in(22) {
 	case 0:
 		m.grow(m.in(300))
 	case 1:
@@ -129,6 +130,10 @@ func (m *model) step() {
 		m.receive(id, m.leaf())
 	case 17:
 		m.need()
+	case 18:
+		r := m.run()
+		r.each(func(l Leaf) { delete(m.held, l) })
+		m.handle(Ask{[]Run{r}})
 	default:
 		if p != nil {
 			if l, ok := m.owed(p); ok {
@@ -179,9 +184,12 @@ func (m *model) grow(n int) {
 	infos := make([]LeafInfo, min(n, modelLeaves-len(m.infos)))
 	sizes := []uint32{0, 100, 4096, 64 << 10, 1 << 20, 2 << 20}
 	for i := range infos {
-		infos[i] = LeafInfo{sizes[m.in(len(sizes))], m.in(8) != 0}
+		infos[i] = LeafInfo{Size: sizes[m.in(len(sizes))], Need: m.in(8) != 0, Held: m.in(8) == 0}
 	}
 	if !m.ended {
+		for i, info := range infos {
+			m.held[Leaf(len(m.infos)+i)] = info.Need && info.Held
+		}
 		m.infos = append(m.infos, infos...)
 	}
 	m.handle(Grow{infos})
@@ -288,7 +296,7 @@ func (m *model) request(ev Event, a Request) {
 	last := Leaf(0)
 	a.Run.each(func(l Leaf) {
 		last = l
-		if !m.wanted(l) || !p.holds(l) || p.owes[l] {
+		if !m.wanted(l) || m.held[l] || !p.holds(l) || p.owes[l] {
 			m.t.Fatalf("%T: leaf %d asked of %s: wanted %v, held %v, owed %v", ev, l, a.Peer, m.wanted(l), p.holds(l), p.owes[l])
 		}
 		p.owes[l] = true
@@ -376,7 +384,7 @@ func (m *model) compareLeaves() {
 				avail++
 			}
 		}
-		free := m.wanted(l) && copies == 0
+		free := m.wanted(l) && !m.held[l] && copies == 0
 		switch {
 		case copies != t.copies(l) || copies > maxCopies:
 			m.t.Fatalf("leaf %d: owed by %d, counted %d", l, copies, t.copies(l))
@@ -410,6 +418,8 @@ func (m *model) compareLeaves() {
 func (m *model) finish() {
 	m.ended = true
 	m.handle(End{})
+	clear(m.held)
+	m.handle(Ask{[]Run{{0, 1 << 31}}})
 	const id = peer.ID("seed")
 	m.join(id)
 	m.peers[id].all = true

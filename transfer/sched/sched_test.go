@@ -116,11 +116,11 @@ func TestFirstRequests(t *testing.T) {
 		{"in order", Config{InOrder: true, MinWindow: 2 * mib}, events(part("a", Run{3, 10}), seed("b"), grown(20, mib)),
 			map[peer.ID][]Leaf{"a": {3, 4}, "b": {0, 1}}},
 		{"leaves not needed", few, events(seed("a"), []Event{
-			Grow{[]LeafInfo{{mib, false}, {mib, true}, {mib, false}, {mib, true}}}, End{}}),
+			Grow{[]LeafInfo{{Size: mib}, {Size: mib, Need: true}, {Size: mib}, {Size: mib, Need: true}}}, End{}}),
 			map[peer.ID][]Leaf{"a": {1, 3}}},
 		{"runs are cut", Config{MinWindow: 4 * mib, MaxRun: 3}, events(seed("a"), grown(100, mib)),
 			map[peer.ID][]Leaf{"a": {0, 1, 2, 3}}},
-		{"unknown size", Config{}, events(seed("a"), []Event{Grow{[]LeafInfo{{0, true}}}, End{}}),
+		{"unknown size", Config{}, events(seed("a"), []Event{Grow{[]LeafInfo{{Need: true}}}, End{}}),
 			map[peer.ID][]Leaf{"a": {0}}},
 		{"choked", few, events(seed("a"), []Event{Choke{"a"}}, grown(9, mib)), map[peer.ID][]Leaf{}},
 		{"busy", few, events(seed("a"), []Event{Busy{"a", time.Second}}, grown(9, mib)), map[peer.ID][]Leaf{}},
@@ -236,6 +236,29 @@ func TestNobodyHasIt(t *testing.T) {
 		t.Errorf("after the have asked for %v", got)
 	}
 	if c.deliver("a", 1, ms); count[Done](c.took()) != 1 {
+		t.Error("not done")
+	}
+}
+
+// TestHeld: leaves that come from elsewhere are waited for, and asked of peers when they do not come.
+func TestHeld(t *testing.T) {
+	held := LeafInfo{Size: mib, Need: true, Held: true}
+	c := newScript(t, Config{}, Grow{[]LeafInfo{held, {Size: mib, Need: true}, held, held}}, End{}, Join{"a"}, HaveAll{"a"})
+	if got := asked(c.took(), "a"); !slices.Equal(got, []Leaf{1}) {
+		t.Errorf("asked at first for %v", got)
+	}
+	c.deliver("a", 1, ms).do(Received{Leaf: 2, Bytes: mib})
+	if as := c.wait(10 * time.Second).took(); len(as) != 0 {
+		t.Errorf("while leaves are held: %v", as)
+	}
+	c.do(Ask{[]Run{{2, 100}}})
+	if got := asked(c.took(), "a"); !slices.Equal(got, []Leaf{3}) {
+		t.Errorf("then asked for %v", got)
+	}
+	if c.deliver("a", 1, ms); count[Done](c.took()) != 0 {
+		t.Error("done while a leaf is held")
+	}
+	if c.do(Received{Leaf: 0, Bytes: mib}); count[Done](c.took()) != 1 {
 		t.Error("not done")
 	}
 }
@@ -367,7 +390,7 @@ func TestEndgameCopiesAndCancels(t *testing.T) {
 
 func TestEdges(t *testing.T) {
 	t.Run("nothing needed", func(t *testing.T) {
-		c := newScript(t, Config{}, Grow{[]LeafInfo{{mib, false}}}, Tick{})
+		c := newScript(t, Config{}, Grow{[]LeafInfo{{Size: mib}}}, Tick{})
 		if len(c.took()) != 0 {
 			t.Error("acted before the end")
 		}

@@ -80,6 +80,8 @@ func (s *State) apply(ev Event) *peerState {
 		s.onTick()
 	case Grow:
 		s.onGrow(e.Leaves)
+	case Ask:
+		s.onAsk(e.Runs)
 	case End:
 		s.onEnd()
 	case Need:
@@ -164,6 +166,18 @@ func (s *State) onGrow(infos []LeafInfo) {
 		s.reveal(p, first)
 	}
 	s.freed = true
+}
+
+// onAsk frees held leaves. A run may reach beyond what is known.
+func (s *State) onAsk(runs []Run) {
+	for _, r := range runs {
+		end := min(uint64(r.First)+uint64(r.Count), uint64(s.t.n()))
+		for l := uint64(r.First); l < end; l++ {
+			if s.t.unhold(Leaf(l)) {
+				s.freed = true
+			}
+		}
+	}
 }
 
 func (s *State) onEnd() {
