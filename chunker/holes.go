@@ -11,20 +11,24 @@ import (
 // to read it. It is for one goroutine; several may have one each of the same file.
 type Holes struct {
 	f        *os.File
-	none     bool
+	size     int64 // no hole ends behind it
 	from, to int64 // known to be a hole
 }
 
-// NewHoles is for f, of which info is a recent stat, or nil. A file that occupies as
-// much as it is long has none.
+// NewHoles is for f, of which info is a recent stat. A file that occupies as much as it is
+// long has none.
 func NewHoles(f *os.File, info fs.FileInfo) *Holes {
-	return &Holes{f: f, none: info != nil && allocated(info) >= info.Size()}
+	h := &Holes{f: f, size: info.Size()}
+	if allocated(info) >= info.Size() {
+		h.size = 0
+	}
+	return h
 }
 
 // Covers tells whether the n bytes at off are in a hole, as far as the file system
 // shows its holes.
 func (h *Holes) Covers(off, n int64) bool {
-	if h.none {
+	if off+n > h.size {
 		return false
 	}
 	if off < h.from || off+n > h.to {

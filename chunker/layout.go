@@ -87,13 +87,14 @@ func (l *Layout) Size() int64 {
 
 // Leaf returns leaf i of the sequence; i must be in [0, Leaves()).
 func (l *Layout) Leaf(i int) Leaf {
-	e := l.entryOf(i)
-	return Leaf{
-		CID:    makeCID(cid.Raw, l.leaves.digest(i)),
-		Entry:  e,
-		Offset: l.leaves.start(i) - l.leaves.start(l.entries[e].First),
-		Size:   l.LeafSize(i),
-	}
+	entry, offset, size := l.Place(i)
+	return Leaf{CID: makeCID(cid.Raw, l.leaves.digest(i)), Entry: entry, Offset: offset, Size: size}
+}
+
+// Place is Leaf without the CID, which costs an allocation.
+func (l *Layout) Place(i int) (entry int, offset int64, size int) {
+	entry = l.entryOf(i)
+	return entry, l.leaves.start(i) - l.leaves.start(l.entries[entry].First), l.LeafSize(i)
 }
 
 // Digest is the SHA2-256 sum of leaf i, which is what its CID holds.

@@ -141,7 +141,7 @@ func (d *Download) takeBack(snap snapshot) {
 		}
 		for k := range segLeaves {
 			i := seg*segLeaves + k
-			if i < d.seen && d.have.get(i) && d.x.layout.Leaf(i).Size != 0 && !bitmap(stored).get(k) {
+			if i < d.seen && d.have.get(i) && d.x.layout.LeafSize(i) != 0 && !bitmap(stored).get(k) {
 				d.clearHave(i)
 			}
 		}

@@ -51,7 +51,11 @@ type Download struct {
 	stage     stage
 	result    Share // once done
 
+	zeros []span // leaves of zeros to be made holes
+	brought
 	local *localCopy // nil: not started
+
+	writes leafLocks
 }
 
 // fileState is what is known of the file of an entry in the .part.
@@ -105,10 +109,22 @@ func (d *Download) AddNode(block []byte) error {
 	if err := d.addNode(block); err != nil {
 		return err
 	}
+	return d.known(context.Background())
+}
+
+// known does what can be done once more nodes are known: takes further ones that are here,
+// checks, and brings what need not be fetched.
+func (d *Download) known(ctx context.Context) error {
 	if err := d.addLocalNodes(); err != nil {
 		return err
 	}
-	return d.ready(context.Background())
+	if err := d.ready(ctx); err != nil {
+		return err
+	}
+	if err := d.fillZeros(); err != nil {
+		return err
+	}
+	return d.lookUp()
 }
 
 // syncNodes is how many inner nodes a kill may cost while they still arrive.
@@ -121,13 +137,17 @@ func (d *Download) addNode(block []byte) error {
 	if d.stage != running {
 		return fmt.Errorf("add node to %s: %w", d.rec.root, ErrClosed)
 	}
-	b := d.s.db.NewBatch()
-	if err := d.x.add(b, block); err != nil {
-		b.Close()
+	out := &writer{s: d.s, b: d.s.db.NewBatch()}
+	err := d.x.add(func(key, value []byte) error {
+		_ = out.b.Set(key, value, nil)
+		return out.flush(context.Background()) // a node can stand for millions of leaves
+	}, block)
+	if err != nil {
+		out.b.Close()
 		return fmt.Errorf("%s: %w", d.rec.root, err)
 	}
 	// The chunks of a download are only as safe as the nodes that name them.
-	if err := d.s.commit(b, d.x.layout.Complete() || d.x.nodes%syncNodes == 0); err != nil {
+	if err := d.s.commit(out.b, d.x.layout.Complete() || d.x.nodes%syncNodes == 0); err != nil {
 		return err
 	}
 	d.dirtyRec = true
@@ -170,27 +190,35 @@ func (d *Download) follow() {
 		}
 	}
 	n := l.Leaves()
-	d.have = d.have.grown(n)
+	d.have, d.held = d.have.grown(n), d.held.grown(n)
 	if !d.sel.everything() {
 		d.want = d.want.grown(n)
 	}
 	for ; d.seen < n; d.seen++ {
-		leaf := l.Leaf(d.seen)
-		digest, _ := digestOf(leaf.CID)
-		d.reps.add(d.seen, digest)
-		if !d.sel.want[leaf.Entry] {
-			continue
-		}
-		if d.want != nil {
-			d.want.set(d.seen)
-		}
-		d.wantN++
-		d.wantBytes += int64(max(leaf.Size, 0))
-		if leaf.Size == 0 {
-			d.setHave(d.seen, 0) // nothing to fetch; Finish makes empty files
+		if entry, _, size := l.Place(d.seen); d.sel.want[entry] {
+			d.followLeaf(d.seen, size)
 		}
 	}
 	d.wakeLocal()
+}
+
+// followLeaf takes in a wanted leaf.
+func (d *Download) followLeaf(i, size int) {
+	if d.want != nil {
+		d.want.set(i)
+	}
+	d.wantN++
+	d.wantBytes += int64(max(size, 0))
+	l := d.x.layout
+	if size == 0 {
+		d.setHave(i, 0) // nothing to fetch; Finish makes empty files
+	} else if d.s.isZero(l, i) {
+		d.zeros = addSpan(d.zeros, i)
+	} else if first := d.reps.add(i); first != i {
+		d.repeat(i, first)
+	} else {
+		d.unseen = append(d.unseen, uint32(i))
+	}
 }
 
 // setHave marks leaf i as written. Called under mu.
@@ -199,6 +227,7 @@ func (d *Download) setHave(i int, size int) {
 		return
 	}
 	d.have.set(i)
+	d.held.clear(i)
 	d.unsaved[i/segLeaves] = struct{}{}
 	d.haveN++
 	d.haveBytes += int64(size)
@@ -217,7 +246,7 @@ func (d *Download) clearHave(i int) {
 
 // sizeOf is the size of leaf i, 0 while it is unknown. Called under mu.
 func (d *Download) sizeOf(i int) int {
-	if n := d.x.layout.Leaf(i).Size; n >= 0 {
+	if n := d.x.layout.LeafSize(i); n >= 0 {
 		return n
 	}
 	return int(max(d.loneSize, 0))

@@ -40,3 +40,6 @@ func fsError(op, path string, err error) error {
 	}
 	return fmt.Errorf("%s %s: %w", op, path, err)
 }
+
+// errStop ends an iteration early.
+var errStop = errors.New("stop")

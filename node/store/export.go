@@ -44,7 +44,7 @@ func (d *Download) export(ctx context.Context, progress func(bytes int64)) (Shar
 		d.rec.suggested = filepath.Base(old.bases[0])
 	}
 	d.mu.Unlock()
-	if _, err := d.copyLocal(ctx, 0, progress); err != nil {
+	if err := d.copyLocal(ctx, progress); err != nil {
 		return Share{}, err
 	}
 	if err := d.whole(); err != nil {

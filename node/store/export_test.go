@@ -5,8 +5,7 @@ import "context"
 // CopyLocal does at once, and to the end, what the goroutine of d does in its own time.
 func (d *Download) CopyLocal(ctx context.Context) error {
 	d.stopLocal()
-	_, err := d.copyLocal(ctx, 0, nil)
-	return err
+	return d.copyLocal(ctx, nil)
 }
 
 // Garbage counts the rows that belong to no share and no download.

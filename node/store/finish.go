@@ -228,7 +228,7 @@ func (d *Download) lost(i int, e chunker.Entry) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for k := e.First; k < e.First+e.Leaves; k++ {
-		if d.x.layout.Leaf(k).Size != 0 {
+		if d.x.layout.LeafSize(k) != 0 {
 			d.clearHave(k)
 		}
 	}

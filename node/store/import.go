@@ -154,16 +154,17 @@ func (im *Import) writeRows(ctx context.Context, t *chunker.Tree, rec *record) e
 	}
 	out := &writer{s: im.s, b: im.s.db.NewBatch()}
 	defer func() { out.b.Close() }()
-	if err := x.indexLeaves(out.b); err != nil {
+	put := func(key, value []byte) error {
+		_ = out.b.Set(key, value, nil)
+		return out.flush(ctx)
+	}
+	if err := x.indexLeaves(put); err != nil {
 		return err
 	}
 	for c, more := x.walker.Next(); more; c, more = x.walker.Next() {
 		block, err := im.block(c)
 		if err == nil {
-			err = x.add(out.b, block)
-		}
-		if err == nil {
-			err = out.flush(ctx)
+			err = x.add(put, block)
 		}
 		if err != nil {
 			return err
@@ -216,7 +217,7 @@ func (w *writer) commit(ctx context.Context) error {
 // which does not tell its own.
 func cutOf(l *chunker.Layout, e chunker.Entry, size int64) cut {
 	return newCut(e.Leaves, func(k int) int64 {
-		if n := l.Leaf(e.First + k).Size; n >= 0 {
+		if n := l.LeafSize(e.First + k); n >= 0 {
 			return int64(n)
 		}
 		return size

@@ -3,12 +3,11 @@ package store
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 )
 
 // localCopy is the goroutine that copies leaves which other shares here hold.
 type localCopy struct {
-	wake chan struct{} // holds one token: more leaves may be known
+	wake chan struct{} // holds one token: there may be leaves to copy
 	stop context.CancelFunc
 	done chan struct{}
 }
@@ -23,17 +22,15 @@ func (d *Download) startLocal() {
 	l.wake <- struct{}{}
 	go func() {
 		defer close(l.done)
-		next := 0
 		for {
 			select {
 			case <-ctx.Done():
 				return
 			case <-l.wake:
 			}
-			var err error
-			if next, err = d.copyLocal(ctx, next, nil); err != nil {
+			if err := d.copyLocal(ctx, nil); err != nil {
 				if ctx.Err() == nil {
-					d.s.cfg.Logger.Warn("copying from other shares stopped", "root", d.rec.root, "error", err)
+					d.giveUp(err)
 				}
 				return
 			}
@@ -41,7 +38,7 @@ func (d *Download) startLocal() {
 	}()
 }
 
-// wakeLocal says that more leaves are known. Called under mu.
+// wakeLocal says that there are leaves to copy. Called under mu.
 func (d *Download) wakeLocal() {
 	if d.local == nil {
 		return
@@ -63,51 +60,89 @@ func (d *Download) stopLocal() {
 	<-l.done
 }
 
-// copyLocal copies the wanted leaves from next on that another share holds, each
-// checked against its CID, and returns where to go on. An error is one of writing.
-func (d *Download) copyLocal(ctx context.Context, next int, progress func(bytes int64)) (int, error) {
-	src := &localSource{s: d.s, not: d.id(), roots: map[shareID]*Root{}}
+// copyLocal copies the leaves that lookUp found in other shares, each checked against its
+// CID, and writes repeats, until there are no more. An error is one of writing.
+func (d *Download) copyLocal(ctx context.Context, progress func(bytes int64)) error {
+	src := &localSource{s: d.s, not: d.id(), roots: map[shareID]*Root{}, noClone: map[shareID]bool{}}
 	defer src.close()
-	if src.empty() {
-		known, _ := d.Leaves()
-		return known, nil
-	}
-	buf := make([]byte, d.s.cfg.Limits.BlockSize)
-	for {
-		d.mu.RLock()
-		known := d.seen
-		for next < known && (d.have.get(next) || (d.want != nil && !d.want.get(next))) {
-			next++
+	var buf []byte
+	for ctx.Err() == nil {
+		i, repeats, more := d.nextCopy()
+		if !more {
+			return nil
 		}
-		if next >= known {
-			d.mu.RUnlock()
-			return next, nil
+		if buf == nil {
+			buf = make([]byte, d.s.cfg.Limits.BlockSize)
 		}
-		leaf := d.x.layout.Leaf(next)
-		d.mu.RUnlock()
-		if err := ctx.Err(); err != nil {
-			return next, err
+		var err error
+		if repeats {
+			err = d.repeatFrom(ctx, i, buf)
+		} else {
+			err = d.bring(i, src, buf)
 		}
-		digest, _ := digestOf(leaf.CID)
-		copied, err := d.copyLeaf(next, digest, src, buf)
 		if err != nil {
-			return next, err
+			if repeats { // unfinished
+				d.mu.Lock()
+				d.again = append(d.again, i)
+				d.mu.Unlock()
+			}
+			return err
 		}
-		if copied && progress != nil {
+		if progress != nil {
 			progress(d.HaveBytes())
 		}
-		next++
 	}
+	return ctx.Err()
 }
 
-// cloneBytes is from where on a chunk is cloned inside the kernel, sharing its blocks
+// nextCopy is the leaf to copy next, or one that is had and that repeats.
+func (d *Download) nextCopy() (i int, repeats, more bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if k := len(d.again) - 1; k >= 0 {
+		i = d.again[k]
+		d.again = d.again[:k]
+		return i, true, true
+	}
+	for len(d.copies) > 0 {
+		s := &d.copies[0]
+		if s.n == 0 {
+			d.copies = d.copies[1:]
+			continue
+		}
+		i = s.first
+		s.first, s.n = s.first+1, s.n-1
+		if !d.have.get(i) {
+			return i, false, true
+		}
+	}
+	d.copies = nil
+	return 0, false, false
+}
+
+// bring copies leaf i from another share, or lets it be fetched.
+func (d *Download) bring(i int, src *localSource, buf []byte) error {
+	copied, err := d.copyLeaf(i, src, buf)
+	if err != nil || copied {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.release(i)
+	return nil
+}
+
+// cloneBytes: a chunk of this size, or a multiple, shares its blocks with the other file
 // where the file system can, instead of being read and written.
 const cloneBytes = 64 << 10
 
 // copyLeaf copies leaf i from another share, checked against its digest; false: none
 // has it.
-func (d *Download) copyLeaf(i int, digest []byte, src *localSource, buf []byte) (bool, error) {
-	places, err := src.s.places(blockLeaf, digest)
+func (d *Download) copyLeaf(i int, src *localSource, buf []byte) (bool, error) {
+	d.mu.RLock()
+	digest := d.x.layout.Digest(i)
+	d.mu.RUnlock()
+	places, err := src.s.places(blockLeaf, digest[:])
 	if err != nil {
 		return false, nil
 	}
@@ -116,35 +151,41 @@ func (d *Download) copyLeaf(i int, digest []byte, src *localSource, buf []byte) 
 		if r == nil {
 			continue
 		}
-		if _, _, size, err := r.locate(p.index); err == nil && size >= cloneBytes {
+		if _, _, size, err := r.locate(p.index); err == nil && size >= cloneBytes && size%cloneBytes == 0 && !src.noClone[p.id] {
 			done, err := d.cloneLeaf(i, digest, r, p.index, buf)
 			if done || err != nil {
 				return done, err
 			}
+			src.noClone[p.id] = true // one try in vain is enough
 		}
+		// Where blocks cannot be shared, reading before writing is no slower than a copy in
+		// the kernel, which would have to be read back to be checked.
 		n, err := r.ReadLeaf(p.index, buf)
-		if err != nil {
-			continue
-		}
-		if sum := sha256.Sum256(buf[:n]); string(sum[:]) == string(digest) {
-			return true, d.Write(i, buf[:n])
+		if err == nil && sha256.Sum256(buf[:n]) == digest {
+			return true, d.write(i, buf[:n], true)
 		}
 	}
 	return false, nil
 }
 
-// cloneLeaf clones leaf from of r to leaf i, and then reads it back to check it. false:
-// it cannot be done this way. What does not match stays unmarked and is overwritten.
-func (d *Download) cloneLeaf(i int, digest []byte, r *Root, from int, buf []byte) (bool, error) {
+// cloneLeaf lets leaf i share the blocks of leaf from of r, and then reads it to check it:
+// that file may have changed this instant. false: it cannot be done this way. Nobody else
+// writes leaf i meanwhile; what does not match stays unmarked and is overwritten.
+func (d *Download) cloneLeaf(i int, digest [digestSize]byte, r *Root, from int, buf []byte) (bool, error) {
 	f, offset, size, err := r.span(from)
 	if err != nil || size > len(buf) {
 		return false, nil
 	}
+	d.place.RLock()
+	defer d.place.RUnlock()
+	lock := d.writes.of(i)
+	lock.Lock()
+	defer lock.Unlock()
 	d.mu.RLock()
-	at := d.spotOf(i)
+	at, had, over := d.spotOf(i), d.have.get(i), d.stage != running
 	d.mu.RUnlock()
-	if at.size < 0 {
-		return false, nil
+	if at.size < 0 || had || over {
+		return had, nil
 	}
 	if d.homeDisk {
 		if err := d.s.room(); err != nil {
@@ -162,28 +203,23 @@ func (d *Download) cloneLeaf(i int, digest []byte, r *Root, from int, buf []byte
 	if _, err := h.v.ReadAt(buf[:size], at.offset); err != nil {
 		return false, fsError("read", d.dst.path(at.rel), err)
 	}
-	if sum := sha256.Sum256(buf[:size]); string(sum[:]) != string(digest) {
+	if sha256.Sum256(buf[:size]) != digest {
 		return false, nil
 	}
-	d.wrote(i, at.entry, size)
+	d.wrote(i, at.entry, size, true)
 	return true, nil
 }
 
 // localSource reads leaves from the shares other than one, keeping a few open.
 type localSource struct {
-	s     *Store
-	not   shareID
-	roots map[shareID]*Root
+	s       *Store
+	not     shareID
+	roots   map[shareID]*Root
+	noClone map[shareID]bool // no blocks can be shared with it
 }
 
 // maxLocalRoots open at once; beyond, all are closed and it starts over.
 const maxLocalRoots = 8
-
-// empty tells that there is no share at all.
-func (l *localSource) empty() bool {
-	errAny := errors.New("one")
-	return l.s.each([]byte{tagShare}, func(_, _ []byte) error { return errAny }) == nil
-}
 
 // root opens the share with id; nil: it is none, or a download.
 func (l *localSource) root(id shareID) *Root {

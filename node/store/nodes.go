@@ -21,6 +21,7 @@ type indexer struct {
 	layout *chunker.Layout
 	nodes  int // added
 	leaves int // indexed
+	last   int // entry of the leaf indexed last
 }
 
 func newIndexer(id shareID, root cid.Cid, lim chunker.Limits) (*indexer, error) {
@@ -31,8 +32,19 @@ func newIndexer(id shareID, root cid.Cid, lim chunker.Limits) (*indexer, error) 
 	return &indexer{id: id, walker: w, layout: w.Layout()}, nil
 }
 
-// add walks one block and puts its rows into b.
-func (x *indexer) add(b *pebble.Batch, block []byte) error {
+// put takes a row of the index. Key and value hold until it returns.
+type put func(key, value []byte) error
+
+// into puts rows into a batch.
+func into(b *pebble.Batch) put {
+	return func(key, value []byte) error { return b.Set(key, value, nil) }
+}
+
+// nowhere is for rows that are in the index already.
+func nowhere(_, _ []byte) error { return nil }
+
+// add walks one block and puts its rows: the node's first.
+func (x *indexer) add(put put, block []byte) error {
 	c, ok := x.walker.Next()
 	if !ok {
 		return errors.New("no inner node is missing")
@@ -44,23 +56,33 @@ func (x *indexer) add(b *pebble.Batch, block []byte) error {
 	if err := x.walker.Add(block); err != nil {
 		return err
 	}
-	_ = b.Set(keyIndex(tagNode, x.id, x.nodes), block, nil)
-	_ = b.Set(keyBlock(nil, blockNode, digest, x.id, x.nodes), nil, nil)
+	err := put(keyIndex(tagNode, x.id, x.nodes), block)
+	if err == nil {
+		err = put(keyBlock(nil, blockNode, digest, x.id, x.nodes), nil)
+	}
 	x.nodes++
-	return x.indexLeaves(b)
+	if err != nil {
+		return err
+	}
+	return x.indexLeaves(put)
 }
 
-// indexLeaves puts the leaves that became known since the last call into b. A
-// lone raw root has its only leaf from the start.
-func (x *indexer) indexLeaves(b *pebble.Batch) error {
+// indexLeaves puts the leaves that became known since the last call. A lone raw root has
+// its only leaf from the start. Of equal leaves behind one another in a file, of which a
+// sparse one has a million, the first will do.
+func (x *indexer) indexLeaves(put put) error {
 	var key [2 + digestSize + 16]byte
-	for known := x.layout.Leaves(); x.leaves < known; x.leaves++ {
-		c := x.layout.Leaf(x.leaves).CID
-		digest, ok := digestOf(c)
-		if !ok {
-			return fmt.Errorf("leaf %s: %w hash function", c, chunker.ErrUnsupported)
+	l := x.layout
+	for known := l.Leaves(); x.leaves < known; x.leaves++ {
+		digest := l.Digest(x.leaves)
+		entry, _, _ := l.Place(x.leaves)
+		if x.leaves > 0 && x.last == entry && digest == l.Digest(x.leaves-1) {
+			continue
 		}
-		_ = b.Set(keyBlock(key[:0], blockLeaf, digest, x.id, x.leaves), nil, nil)
+		x.last = entry
+		if err := put(keyBlock(key[:0], blockLeaf, digest[:], x.id, x.leaves), nil); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -74,8 +96,8 @@ func (s *Store) node(id shareID, i int) ([]byte, error) {
 	return v, err
 }
 
-// replay walks the stored nodes of id again, calling fn after each.
-func (s *Store) replay(x *indexer, fn func(b *pebble.Batch) error) error {
+// replay walks the stored nodes of id again and puts their rows.
+func (s *Store) replay(x *indexer, put put) error {
 	for {
 		if _, ok := x.walker.Next(); !ok {
 			return nil
@@ -87,12 +109,7 @@ func (s *Store) replay(x *indexer, fn func(b *pebble.Batch) error) error {
 		if err != nil {
 			return err
 		}
-		b := s.db.NewBatch()
-		if err = x.add(b, block); err == nil {
-			err = fn(b)
-		}
-		b.Close()
-		if err != nil {
+		if err := x.add(put, block); err != nil {
 			return fmt.Errorf("walk stored node %d: %w", x.nodes, err)
 		}
 	}
@@ -114,7 +131,7 @@ func (s *Store) Layout(root cid.Cid) (*chunker.Layout, error) {
 func (s *Store) layout(rec *record) (*chunker.Layout, error) {
 	x, err := newIndexer(rec.id, rec.root, s.cfg.Limits)
 	if err == nil {
-		err = s.replay(x, func(*pebble.Batch) error { return nil })
+		err = s.replay(x, nowhere)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("layout of %s: %w", rec.root, err)
@@ -149,24 +166,16 @@ func (s *Store) purgeBlocks(id shareID, root cid.Cid) error {
 	ctx := context.Background()
 	del := &writer{s: s, b: s.db.NewBatch()}
 	defer func() { del.b.Close() }()
-	move := func(b *pebble.Batch) error {
-		for r := b.Reader(); ; {
-			_, key, _, ok, err := r.Next()
-			if !ok || err != nil {
-				return errors.Join(err, del.flush(ctx))
-			}
-			if key[0] == tagBlock {
-				_ = del.b.Delete(key, nil)
-			}
+	move := func(key, _ []byte) error {
+		if key[0] != tagBlock {
+			return nil
 		}
+		_ = del.b.Delete(key, nil)
+		return del.flush(ctx)
 	}
 	x, err := newIndexer(id, root, s.cfg.Limits)
 	if err == nil {
-		b := s.db.NewBatch()
-		if err = x.indexLeaves(b); err == nil {
-			err = move(b)
-		}
-		b.Close()
+		err = x.indexLeaves(move)
 	}
 	if err == nil {
 		err = s.replay(x, move)

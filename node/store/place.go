@@ -103,7 +103,7 @@ func (d *Download) ready(ctx context.Context) error {
 	complete := d.x.layout.Complete()
 	err := d.sel.unmatched()
 	final := d.rec.title()
-	missing := d.wantBytes - d.haveBytes
+	missing := d.wantBytes - d.haveBytes - d.holeBytes()
 	d.mu.RUnlock()
 	if !complete {
 		return nil
@@ -224,6 +224,7 @@ func (d *Download) holds(t *dest, rel string, e chunker.Entry) (bool, error) {
 		return false, err
 	}
 	var buf []byte
+	holes := chunker.NewHoles(f, fi)
 	for k := e.First; k < e.First+e.Leaves; k++ {
 		leaf := d.x.layout.Leaf(k)
 		size := leaf.Size
@@ -232,6 +233,9 @@ func (d *Download) holds(t *dest, rel string, e chunker.Entry) (bool, error) {
 				return false, nil
 			}
 			size = int(fi.Size())
+		}
+		if holes.Covers(leaf.Offset, int64(size)) && d.s.isZero(d.x.layout, k) {
+			continue
 		}
 		if cap(buf) < size {
 			buf = make([]byte, size)

@@ -6,14 +6,13 @@ import (
 	"shoal/chunker"
 )
 
-// repeats finds the other places of a leaf that occurs more than once. It is an
+// repeats finds the other places of a leaf that is wanted at more than one. It is an
 // open-addressing table of leaf indexes, 8 bytes a leaf at most, that compares digests
 // in the layout; only leaves that do repeat cost more.
 type repeats struct {
 	layout *chunker.Layout
 	table  []uint32 // leaf index + 1; 0: free
 	used   int
-	known  int
 	others map[uint32][]uint32 // first occurrence -> the later ones
 }
 
@@ -21,28 +20,28 @@ func newRepeats(l *chunker.Layout) *repeats {
 	return &repeats{layout: l, table: make([]uint32, 64), others: map[uint32][]uint32{}}
 }
 
-// add takes leaf i, the next one, with its digest.
-func (r *repeats) add(i int, digest []byte) {
-	r.known = i + 1
+// add takes wanted leaf i, which is behind all that were added. It returns the first
+// place of the same leaf, i itself if it is new.
+func (r *repeats) add(i int) (first int) {
 	if r.used*2 >= len(r.table) {
 		r.grow()
 	}
-	at, found := r.find(digest)
+	at, found := r.find(r.layout.Digest(i))
 	if found {
 		first := r.table[at] - 1
 		r.others[first] = append(r.others[first], uint32(i))
-		return
+		return int(first)
 	}
 	r.table[at] = uint32(i) + 1
 	r.used++
+	return i
 }
 
 // find is the slot of digest, or the free one where it belongs.
-func (r *repeats) find(digest []byte) (at int, found bool) {
+func (r *repeats) find(digest [digestSize]byte) (at int, found bool) {
 	mask := len(r.table) - 1
-	for at = int(binary.LittleEndian.Uint32(digest)) & mask; r.table[at] != 0; at = (at + 1) & mask {
-		have, _ := digestOf(r.layout.Leaf(int(r.table[at] - 1)).CID)
-		if string(have) == string(digest) {
+	for at = int(binary.LittleEndian.Uint32(digest[:])) & mask; r.table[at] != 0; at = (at + 1) & mask {
+		if r.layout.Digest(int(r.table[at]-1)) == digest {
 			return at, true
 		}
 	}
@@ -57,8 +56,8 @@ func (r *repeats) grow() {
 		if v == 0 {
 			continue
 		}
-		digest, _ := digestOf(r.layout.Leaf(int(v - 1)).CID)
-		at := int(binary.LittleEndian.Uint32(digest)) & mask
+		digest := r.layout.Digest(int(v - 1))
+		at := int(binary.LittleEndian.Uint32(digest[:])) & mask
 		for r.table[at] != 0 {
 			at = (at + 1) & mask
 		}
@@ -66,23 +65,15 @@ func (r *repeats) grow() {
 	}
 }
 
-// of calls fn with every place of the leaf with digest except i, until it says no.
-func (r *repeats) of(i int, digest []byte, fn func(j int) bool) {
+// of is where leaf i is wanted: the first place, and the later ones. None: only at i.
+func (r *repeats) of(i int) (first int, later []uint32) {
 	if len(r.others) == 0 {
-		return
+		return i, nil
 	}
-	at, found := r.find(digest)
+	at, found := r.find(r.layout.Digest(i))
 	if !found {
-		return
+		return i, nil
 	}
-	first := r.table[at] - 1
-	later := r.others[first]
-	if len(later) == 0 || (int(first) != i && !fn(int(first))) {
-		return
-	}
-	for _, j := range later {
-		if int(j) != i && !fn(int(j)) {
-			return
-		}
-	}
+	f := r.table[at] - 1
+	return int(f), r.others[f]
 }

@@ -13,7 +13,6 @@ import (
 
 	"shoal/chunker"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/ipfs/go-cid"
 	"golang.org/x/sync/errgroup"
 )
@@ -92,7 +91,7 @@ func (t Target) checked() (Target, error) {
 }
 
 func newDownload(s *Store, lim chunker.Limits) *Download {
-	return &Download{s: s, lim: lim, loneSize: -1, dirty: map[int]struct{}{}, unsaved: map[int]struct{}{}}
+	return &Download{s: s, lim: lim, loneSize: -1, dirty: map[int]struct{}{}, unsaved: map[int]struct{}{}, brought: newBrought()}
 }
 
 // claim reserves root for one Download.
@@ -134,7 +133,7 @@ func (d *Download) finished(sh Share) error {
 	}
 	x, err := newIndexer(rec.id, rec.root, d.s.cfg.Limits)
 	if err == nil {
-		err = d.s.replay(x, func(*pebble.Batch) error { return nil })
+		err = d.s.replay(x, nowhere)
 	}
 	if err != nil {
 		return err
@@ -204,7 +203,7 @@ func (d *Download) start(ctx context.Context, t Target) error {
 func (d *Download) begin(ctx context.Context, fresh bool) error {
 	b := d.s.db.NewBatch()
 	if fresh {
-		if err := d.x.indexLeaves(b); err != nil {
+		if err := d.x.indexLeaves(into(b)); err != nil {
 			b.Close()
 			return err
 		}
@@ -215,10 +214,11 @@ func (d *Download) begin(ctx context.Context, fresh bool) error {
 	if err := d.takeStock(ctx); err != nil {
 		return err
 	}
-	if err := d.addLocalNodes(); err != nil {
+	if err := d.known(ctx); err != nil {
 		return err
 	}
-	return d.ready(ctx)
+	d.respread()
+	return nil
 }
 
 // newRecord makes the record of a fresh one.
@@ -290,7 +290,7 @@ func (d *Download) load(rec *record) error {
 	defer d.mu.Unlock()
 	d.rec, d.x = rec, x
 	d.sel, d.reps = newSelection(rec.sub, rec.selects), newRepeats(x.layout)
-	if err := d.s.replay(x, func(*pebble.Batch) error { return nil }); err != nil {
+	if err := d.s.replay(x, nowhere); err != nil {
 		return err
 	}
 	d.follow()
@@ -301,7 +301,7 @@ func (d *Download) load(rec *record) error {
 		return err
 	}
 	for i := range d.seen {
-		if bits.get(i) && (d.want == nil || d.want.get(i)) && d.x.layout.Leaf(i).Size != 0 {
+		if bits.get(i) && (d.want == nil || d.want.get(i)) && d.x.layout.LeafSize(i) != 0 {
 			d.setHave(i, d.sizeOf(i))
 		}
 	}
@@ -343,7 +343,7 @@ func (d *Download) dropAll() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for i := range d.seen {
-		if d.x.layout.Leaf(i).Size != 0 {
+		if d.x.layout.LeafSize(i) != 0 {
 			d.clearHave(i)
 		}
 	}
@@ -377,7 +377,7 @@ func (d *Download) stockFile(ctx context.Context, i int, e chunker.Entry, rows m
 	first, end := e.First, min(e.First+e.Leaves, d.seen)
 	if !trusted {
 		for k := first; k < end; k++ {
-			if d.x.layout.Leaf(k).Size != 0 {
+			if d.x.layout.LeafSize(k) != 0 {
 				d.clearHave(k)
 			}
 		}
@@ -397,7 +397,7 @@ func (d *Download) stockFile(ctx context.Context, i int, e chunker.Entry, rows m
 // rehash marks the leaves [first, end) of entry that are in f already.
 func (d *Download) rehash(ctx context.Context, f *os.File, entry, first, end int) error {
 	return d.findLeaves(ctx, f, first, end, func(k, size int) bool {
-		d.wrote(k, entry, size)
+		d.wrote(k, entry, size, false)
 		return true
 	})
 }
@@ -405,7 +405,12 @@ func (d *Download) rehash(ctx context.Context, f *os.File, entry, first, end int
 // findLeaves calls found for those of the leaves [first, end) not had yet that are in f,
 // until it says no. Holes are skipped where the system shows them.
 func (d *Download) findLeaves(ctx context.Context, f *os.File, first, end int, found func(k, size int) bool) error {
+	fi, err := f.Stat()
+	if err != nil {
+		return fsError("look at", f.Name(), err)
+	}
 	var buf []byte
+	holes := chunker.NewHoles(f, fi)
 	for k := first; k < end; k++ {
 		d.mu.RLock()
 		leaf, had := d.x.layout.Leaf(k), d.have.get(k)
@@ -418,18 +423,13 @@ func (d *Download) findLeaves(ctx context.Context, f *os.File, first, end int, f
 		}
 		size := leaf.Size
 		if size < 0 {
-			fi, err := f.Stat()
-			if err != nil || fi.Size() > int64(d.s.cfg.Limits.BlockSize) {
-				return err
+			if fi.Size() > int64(d.s.cfg.Limits.BlockSize) {
+				return nil
 			}
 			size = int(fi.Size())
 		}
-		at, ok := nextData(f, leaf.Offset)
-		if !ok {
-			return nil // only a hole is left
-		}
-		if at >= leaf.Offset+int64(size) {
-			continue
+		if holes.Covers(leaf.Offset, int64(size)) {
+			continue // if it is to be zeros, fillZeros knows
 		}
 		if cap(buf) < size {
 			buf = make([]byte, size)

@@ -360,8 +360,11 @@ type place struct {
 	index int
 }
 
-// maxPlaces of one block are tried: a run of zeros can have millions.
-const maxPlaces = 16
+// maxPlaces of one block are tried, few of one share: a leaf can repeat a million times.
+const (
+	maxPlaces = 16
+	maxInOne  = 4
+)
 
 func (s *Store) places(kind byte, digest []byte) ([]place, error) {
 	var list []place
@@ -370,9 +373,18 @@ func (s *Store) places(kind byte, digest []byte) ([]place, error) {
 		return nil, err
 	}
 	defer s.gate.leave()
-	for ok := it.First(); ok && len(list) < maxPlaces; ok = it.Next() {
+	ok := it.First()
+	for n := 0; ok && len(list) < maxPlaces; n++ {
 		id, index := splitBlock(it.Key())
+		if k := len(list); k == 0 || list[k-1].id != id {
+			n = 0
+		}
 		list = append(list, place{id, index})
+		if n < maxInOne-1 {
+			ok = it.Next()
+		} else {
+			ok = it.SeekGE(keyBlock(nil, kind, digest, id+1, 0))
+		}
 	}
 	return list, errors.Join(it.Error(), it.Close())
 }

@@ -24,6 +24,7 @@ type Store struct {
 	log  *pebbleLogger
 	gate gate // around every use of db and ds
 
+	zeros  zeroSums
 	nextID atomic.Uint64
 	gen    atomic.Uint64 // bumped when a reference starts or stops to fit; open Roots reload
 

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -8,51 +9,54 @@ import (
 	"shoal/chunker"
 )
 
-// maxRepeats of a leaf are written by one Write. A sparse file can repeat one leaf a
-// million times; the rest follow with the next Writes.
+// maxRepeats of a leaf are written by one Write. Where there are more, they are left to
+// the goroutine that copies.
 const maxRepeats = 64
 
 // Write stores the data of leaf i, which the caller has checked against its CID, at
-// every place the leaf is wanted, unless it is there already. ErrNoSpace, ErrReadOnly and ErrDenied name the path
-// and what to do. Calls for different leaves may run concurrently.
-func (d *Download) Write(i int, data []byte) error {
+// every place the leaf is wanted, unless it is there already. ErrNoSpace, ErrReadOnly and
+// ErrDenied name the path and what to do. Calls may run concurrently.
+func (d *Download) Write(i int, data []byte) error { return d.write(i, data, false) }
+
+// write is Write; byUs: the leaf was not fetched.
+func (d *Download) write(i int, data []byte, byUs bool) error {
 	d.place.RLock() // Finish waits for a late copy, which would touch the file once more
-	defer d.place.RUnlock()
+	first, later, err := d.writeFirst(i, data, byUs)
+	d.place.RUnlock()
+	if err != nil || len(later) == 0 {
+		return err
+	}
+	if len(later) > maxRepeats {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.spreadFrom(first, i)
+		return nil
+	}
+	return d.writeRepeats(context.Background(), i, first, later, data)
+}
+
+// writeFirst writes leaf i and tells where else it belongs.
+func (d *Download) writeFirst(i int, data []byte, byUs bool) (first int, later []uint32, err error) {
 	d.mu.RLock()
 	if d.stage != running {
 		d.mu.RUnlock()
-		return fmt.Errorf("write leaf %d of %s: %w", i, d.rec.root, ErrClosed)
+		return 0, nil, fmt.Errorf("write leaf %d of %s: %w", i, d.rec.root, ErrClosed)
 	}
 	if i < 0 || i >= d.seen || (d.want != nil && !d.want.get(i)) {
 		d.mu.RUnlock()
-		return fmt.Errorf("write leaf %d of %s: not wanted", i, d.rec.root)
+		return 0, nil, fmt.Errorf("write leaf %d of %s: not wanted", i, d.rec.root)
 	}
 	if d.have.get(i) {
 		d.mu.RUnlock()
-		return nil
+		return 0, nil, nil
 	}
-	leaf := d.x.layout.Leaf(i)
-	digest, _ := digestOf(leaf.CID)
-	var also []int
-	d.reps.of(i, digest, func(j int) bool {
-		if !d.have.get(j) && (d.want == nil || d.want.get(j)) {
-			also = append(also, j)
-		}
-		return len(also) < maxRepeats
-	})
+	size := d.x.layout.LeafSize(i)
+	first, later = d.reps.of(i)
 	d.mu.RUnlock()
-	if leaf.Size >= 0 && len(data) != leaf.Size {
-		return fmt.Errorf("write leaf %d of %s: %d bytes, not %d: %w", i, d.rec.root, len(data), leaf.Size, chunker.ErrMismatch)
+	if size >= 0 && len(data) != size {
+		return 0, nil, fmt.Errorf("write leaf %d of %s: %d bytes, not %d: %w", i, d.rec.root, len(data), size, chunker.ErrMismatch)
 	}
-	if err := d.writeLeaf(i, data); err != nil {
-		return err
-	}
-	for _, j := range also {
-		if err := d.writeLeaf(j, data); err != nil {
-			return err
-		}
-	}
-	return nil
+	return first, later, d.writeLeaf(i, data, byUs)
 }
 
 // spot is where a leaf goes.
@@ -66,19 +70,25 @@ type spot struct {
 
 // spotOf is the place of leaf i. Called under mu.
 func (d *Download) spotOf(i int) spot {
-	leaf := d.x.layout.Leaf(i)
-	e := &d.x.layout.Entries()[leaf.Entry]
+	entry, offset, size := d.x.layout.Place(i)
+	e := &d.x.layout.Entries()[entry]
 	return spot{
-		entry: leaf.Entry, rel: d.sel.rel(e.Path), offset: leaf.Offset, size: e.Size,
-		single: leaf.Size < 0 || (leaf.Offset == 0 && int64(leaf.Size) == e.Size),
+		entry: entry, rel: d.sel.rel(e.Path), offset: offset, size: e.Size,
+		single: size < 0 || (offset == 0 && int64(size) == e.Size),
 	}
 }
 
 // writeLeaf writes one place and then marks it as had.
-func (d *Download) writeLeaf(i int, data []byte) error {
+func (d *Download) writeLeaf(i int, data []byte, byUs bool) error {
+	lock := d.writes.of(i)
+	lock.Lock()
+	defer lock.Unlock()
 	d.mu.RLock()
-	at := d.spotOf(i)
+	at, had := d.spotOf(i), d.have.get(i)
 	d.mu.RUnlock()
+	if had {
+		return nil
+	}
 	if d.homeDisk { // leave the index the room to record what was written
 		if err := d.s.room(); err != nil {
 			return err
@@ -93,19 +103,23 @@ func (d *Download) writeLeaf(i int, data []byte) error {
 	if err != nil {
 		return fsError("write", d.dst.path(at.rel), err)
 	}
-	d.wrote(i, at.entry, len(data))
+	d.wrote(i, at.entry, len(data), byUs)
 	return nil
 }
 
 // wrote marks leaf i of an entry as written.
-func (d *Download) wrote(i, entry, size int) {
+func (d *Download) wrote(i, entry, size int, byUs bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.x.layout.Leaf(i).Size < 0 {
+	if d.x.layout.LeafSize(i) < 0 {
 		d.loneSize = int64(size)
 	}
 	d.setHave(i, size)
 	d.dirty[entry] = struct{}{}
+	if byUs {
+		d.came = addSpan(d.came, i)
+		d.tell()
+	}
 }
 
 // writeSingle writes a whole small file and closes it at once.
