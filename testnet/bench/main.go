@@ -38,6 +38,8 @@ var cases = []struct {
 	{"small", "10,000 files of 4 KiB, beside other tools", benchSmall},
 	{"crowd", "one seeder and many fetchers at once behind slow links, beside other swarms", benchCrowd},
 	{"churn", "the same, and the seeder is killed once it can have sent everything", benchChurn},
+	{"version", "version 2 of one large file where version 1 is shared: bytes on the wire", benchVersion},
+	{"sparse", "share and fetch a 1 TiB sparse file, and a file beside it", benchSparse},
 }
 
 func main() {
