@@ -63,7 +63,7 @@ func (d *Download) stopLocal() {
 // copyLocal copies the leaves that lookUp found in other shares, each checked against its
 // CID, and writes repeats, until there are no more. An error is one of writing.
 func (d *Download) copyLocal(ctx context.Context, progress func(bytes int64)) error {
-	src := &localSource{s: d.s, not: d.id(), roots: map[shareID]*Root{}, noClone: map[shareID]bool{}}
+	src := newLocalSource(d)
 	defer src.close()
 	var buf []byte
 	for ctx.Err() == nil {
@@ -216,6 +216,10 @@ type localSource struct {
 	not     shareID
 	roots   map[shareID]*Root
 	noClone map[shareID]bool // no blocks can be shared with it
+}
+
+func newLocalSource(d *Download) *localSource {
+	return &localSource{s: d.s, not: d.id(), roots: map[shareID]*Root{}, noClone: map[shareID]bool{}}
 }
 
 // maxLocalRoots open at once; beyond, all are closed and it starts over.

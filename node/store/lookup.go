@@ -16,12 +16,15 @@ func (d *Download) lookUp() error {
 	if len(news) == 0 || !d.s.otherShares(d.id()) {
 		return nil
 	}
-	l := d.x.layout // grows only by the goroutine that calls this
+	news = slices.DeleteFunc(news, func(i uint32) bool { return d.Has(int(i)) }) // resumed
+	l := d.x.layout                                                              // grows only by the goroutine that calls this
 	slices.SortFunc(news, func(a, b uint32) int {
 		x, y := l.Digest(int(a)), l.Digest(int(b))
 		return bytes.Compare(x[:], y[:])
 	})
-	found, err := d.s.heldElsewhere(d.id(), news, l.Digest)
+	src := newLocalSource(d)
+	defer src.close()
+	found, err := src.heldElsewhere(news, l.Digest)
 	if err != nil || len(found) == 0 {
 		return err
 	}
@@ -51,36 +54,36 @@ func (s *Store) otherShares(id shareID) bool {
 	return any || err != nil && err != errStop
 }
 
-// heldElsewhere returns those of the leaves, sorted by digest, that a share other than
-// not has a row of.
-func (s *Store) heldElsewhere(not shareID, leaves []uint32, digestOf func(int) [digestSize]byte) (found []uint32, err error) {
-	it, err := s.iter([]byte{tagBlock, blockLeaf})
+// heldElsewhere returns those of the leaves, sorted by digest, that a share other than the
+// one of src has, as far as known.
+func (l *localSource) heldElsewhere(leaves []uint32, digestOf func(int) [digestSize]byte) (found []uint32, err error) {
+	it, err := l.s.iter([]byte{tagBlock, blockLeaf})
 	if err != nil {
 		return nil, err
 	}
-	defer s.gate.leave()
-	shares := map[shareID]bool{not: false}
+	defer l.s.gate.leave()
+	shares := map[shareID]*Root{}
 	var buf []byte
 	for _, i := range leaves {
 		digest := digestOf(int(i))
-		next := shareID(0)
-		for range maxPlaces {
-			buf = keyBlock(buf[:0], blockLeaf, digest[:], next, 0)
-			if !it.SeekGE(buf) || !bytes.Equal(it.Key()[:2+digestSize], buf[:2+digestSize]) {
-				break
-			}
-			id, _ := splitBlock(it.Key())
-			share, known := shares[id]
+		buf = keyBlock(buf[:0], blockLeaf, digest[:], 0, 0)
+		ok := it.SeekGE(buf)
+		for n := 0; ok && n < maxPlaces && bytes.Equal(it.Key()[:2+digestSize], buf[:2+digestSize]); n++ {
+			id, index := splitBlock(it.Key())
+			r, known := shares[id]
 			if !known {
-				tag, _, err := s.owner(id)
-				share = err == nil && tag == tagShare
-				shares[id] = share
+				r = l.root(id)
+				shares[id] = r
 			}
-			if share {
+			if r != nil && (r.bits == nil || r.bits.get(index)) {
 				found = append(found, i)
 				break
 			}
-			next = id + 1
+			if r != nil && n < maxPlaces/2 {
+				ok = it.Next()
+			} else {
+				ok = it.SeekGE(keyBlock(buf[:0], blockLeaf, digest[:], id+1, 0))
+			}
 		}
 	}
 	if err := it.Error(); err != nil {
