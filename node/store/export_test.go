@@ -8,6 +8,12 @@ func (d *Download) CopyLocal(ctx context.Context) error {
 	return d.copyLocal(ctx, nil)
 }
 
+// StartLocal starts the goroutine of d again.
+func (d *Download) StartLocal() { d.startLocal() }
+
+// StopLocal ends the goroutine of d.
+func (d *Download) StopLocal() { d.stopLocal() }
+
 // Garbage counts the rows that belong to no share and no download.
 func (s *Store) Garbage() (n int, err error) {
 	err = s.each(nil, func(key, _ []byte) error {
@@ -26,4 +32,11 @@ func (s *Store) Garbage() (n int, err error) {
 		return nil
 	})
 	return n, err
+}
+
+// LosePatience does what News does when nothing has come in for long.
+func (d *Download) LosePatience() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.releaseRepeats()
 }
