@@ -1,10 +1,13 @@
 package store_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"shoal/chunker"
@@ -190,4 +193,38 @@ func BenchmarkImport(b *testing.B) {
 		b.StartTimer()
 	}
 	b.ReportMetric(float64(b.N)*smallFiles/b.Elapsed().Seconds(), "files/s")
+}
+
+// BenchmarkLookUp asks an index of 512Ki leaves, half a TiB of shares, for the leaves of one inner node, of which it has
+// none, or all.
+func BenchmarkLookUp(b *testing.B) {
+	const leaves, leaf, node = 512 << 10, 512, 1024
+	path := filepath.Join(ramDir(b), "file")
+	data := content(1, leaves*leaf)
+	if err := os.WriteFile(path, data, 0o644); err != nil {
+		b.Fatal(err)
+	}
+	s := open(b, b.TempDir(), store.Config{})
+	p := chunker.UnixFSV1_2025()
+	p.ChunkSize = leaf
+	share(b, s, path, chunker.Config{Profile: p})
+	for _, row := range []struct {
+		name string
+		data []byte
+		want int
+	}{{"absent", content(2, node*leaf), 0}, {"present", data[1000*leaf:], node}} {
+		digests := make([][32]byte, node)
+		for i := range digests {
+			digests[i] = sha256.Sum256(row.data[i*leaf:][:leaf])
+		}
+		slices.SortFunc(digests, func(x, y [32]byte) int { return bytes.Compare(x[:], y[:]) })
+		b.Run(row.name, func(b *testing.B) {
+			for b.Loop() {
+				if n, err := s.HeldElsewhere(digests); err != nil || n != row.want {
+					b.Fatal(n, err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/node, "µs/leaf")
+		})
+	}
 }

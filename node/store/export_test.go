@@ -40,3 +40,15 @@ func (d *Download) LosePatience() {
 	defer d.mu.Unlock()
 	d.releaseRepeats()
 }
+
+// HeldElsewhere asks the index for leaves of these digests, as lookUp does.
+func (s *Store) HeldElsewhere(digests [][digestSize]byte) (int, error) {
+	src := &localSource{s: s, roots: map[shareID]*Root{}}
+	defer src.close()
+	leaves := make([]uint32, len(digests))
+	for i := range leaves {
+		leaves[i] = uint32(i)
+	}
+	found, err := src.heldElsewhere(leaves, func(i int) [digestSize]byte { return digests[i] })
+	return len(found), err
+}
