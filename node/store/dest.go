@@ -68,14 +68,15 @@ func (t *dest) acquireDir(rel string, create bool) (*pooled[*os.Root], error) {
 			return nil, err
 		}
 		defer t.dirs.release(up)
-		dir, _, err := openDir(up.v, name, create)
+		dir, _, err := openDir(up.v, name, create, t.owner != nil)
 		return dir, err
 	})
 }
 
 // openTree opens part, a directory. One that somebody else made is left alone.
 func (t *dest) openTree(create bool) (*os.Root, error) {
-	dir, fresh, err := openDir(t.parent, t.part, create)
+	was, err := t.parent.Lstat(t.part)
+	dir, fresh, err := openDir(t.parent, t.part, create, err == nil && t.owner.is(was))
 	if err != nil || t.owner == nil {
 		return dir, err
 	}
@@ -90,8 +91,10 @@ func (t *dest) openTree(create bool) (*os.Root, error) {
 	return dir, nil
 }
 
-// openDir opens one real directory below up; fresh tells that it was made.
-func openDir(up *os.Root, name string, create bool) (dir *os.Root, fresh bool, err error) {
+// openDir opens one real directory below up; fresh tells that it was made. One that is
+// ours can be entered and, with create, written to, whatever modes a Finish that was cut
+// short has given it; the next one does that again.
+func openDir(up *os.Root, name string, create, ours bool) (dir *os.Root, fresh bool, err error) {
 	name, err = filepath.Localize(name)
 	if err != nil {
 		return nil, false, fmt.Errorf("name is not possible on this system: %w", err)
@@ -108,6 +111,11 @@ func openDir(up *os.Root, name string, create bool) (dir *os.Root, fresh bool, e
 	}
 	if !was.IsDir() {
 		return nil, false, errSymlink
+	}
+	if perm := was.Mode().Perm(); ours && (perm&0o500 != 0o500 || create && perm&0o200 == 0) {
+		if err := up.Chmod(name, perm|0o700); err != nil {
+			return nil, false, err
+		}
 	}
 	if dir, err = up.OpenRoot(name); err != nil {
 		return nil, false, err
@@ -177,6 +185,21 @@ func (t *dest) readFile(rel string) (f *os.File, err error) {
 		return err
 	})
 	return f, err
+}
+
+// removeAll deletes name and all below it, also where a recorded mode forbids that.
+func removeAll(dir *os.Root, name string) error {
+	err := dir.RemoveAll(name)
+	if !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	_ = fs.WalkDir(dir.FS(), name, func(p string, e fs.DirEntry, err error) error {
+		if err == nil && e.IsDir() {
+			err = dir.Chmod(p, 0o700)
+		}
+		return err // what remains, RemoveAll tells
+	})
+	return dir.RemoveAll(name)
 }
 
 // openRegular opens an existing file that is neither a symlink nor special. A Finish

@@ -66,6 +66,9 @@ func (d *Download) finish(ctx context.Context) (Share, error) {
 	if err := d.checkpoint(ctx); err != nil { // empty files have a row too
 		return Share{}, err
 	}
+	if err := d.dressDirs(d.dst); err != nil { // from here on nothing in them is opened
+		return Share{}, err
+	}
 	if err := d.dst.syncAll(len(stats)); err != nil {
 		return Share{}, err
 	}
@@ -88,8 +91,8 @@ func (d *Download) whole() error {
 	return nil
 }
 
-// dress makes what has no content and restores modes and times. It returns the stats
-// of the files by entry, as they stay from here on.
+// dress makes what has no content and restores modes and times of all but directories. It
+// returns the stats of the files by entry, as they stay from here on.
 func (d *Download) dress(ctx context.Context) (map[int]chunker.FileStat, error) {
 	if d.dst.tree {
 		h, err := d.dst.acquireDir("", true)
@@ -122,8 +125,7 @@ func (d *Download) dress(ctx context.Context) (map[int]chunker.FileStat, error) 
 			return nil, fsError("finish", d.dst.path(rel), err)
 		}
 	}
-	// Symlinks last, so that nothing is ever written through one; then directories,
-	// deepest first, so that their times hold.
+	// Symlinks last, so that nothing is ever written through one.
 	for i := len(entries) - 1; i >= 0; i-- {
 		if e := entries[i]; d.sel.want[i] && e.Kind == chunker.Symlink {
 			if err := d.dst.symlink(d.sel.rel(e.Path), e); err != nil {
@@ -131,10 +133,10 @@ func (d *Download) dress(ctx context.Context) (map[int]chunker.FileStat, error) 
 			}
 		}
 	}
-	return stats, d.dressDirs(d.dst)
+	return stats, nil
 }
 
-// dressDirs restores modes and times of directories.
+// dressDirs restores modes and times of directories, deepest first, so that they hold.
 func (d *Download) dressDirs(t *dest) error {
 	entries := d.x.layout.Entries()
 	for i := len(entries) - 1; i >= 0; i-- {

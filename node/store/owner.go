@@ -23,6 +23,16 @@ type owner struct {
 	note  func(inode uint64) error // records a .part that was just made, durably
 }
 
+// is tells whether fi is our .part; false without an owner.
+func (o *owner) is(fi fs.FileInfo) bool {
+	if o == nil {
+		return false
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.made && o.inode == chunker.StatOf(fi).Inode
+}
+
 // check looks at the .part that was opened; fresh: this very call made it.
 func (o *owner) check(fi fs.FileInfo, fresh bool) error {
 	o.mu.Lock()
@@ -138,7 +148,7 @@ func removePart(rec *record) error {
 	if err != nil || !rec.isOurs(fi) {
 		return nil
 	}
-	return fsError("delete", filepath.Join(rec.dir, rec.part), dir.RemoveAll(rec.part))
+	return fsError("delete", filepath.Join(rec.dir, rec.part), removeAll(dir, rec.part))
 }
 
 // inodeOf is 0 for nil and where the system does not tell.

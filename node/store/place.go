@@ -330,7 +330,7 @@ func (d *Download) move(ctx context.Context, name string) (map[int]chunker.FileS
 	like, differs := d.compare(ctx, name)
 	switch {
 	case differs == nil && like == alike:
-		if err := t.parent.RemoveAll(t.part); err != nil {
+		if err := removeAll(t.parent, t.part); err != nil {
 			return nil, fsError("delete", t.path(""), err)
 		}
 		return d.statsAt(name)
@@ -401,7 +401,7 @@ func (d *Download) merge(ctx context.Context, name string) (map[int]chunker.File
 	if err != nil {
 		return nil, err
 	}
-	return stats, fsError("delete", d.dst.path(""), errors.Join(d.dst.closeHandles(), d.dst.parent.RemoveAll(d.dst.part)))
+	return stats, fsError("delete", d.dst.path(""), errors.Join(d.dst.closeHandles(), removeAll(d.dst.parent, d.dst.part)))
 }
 
 // mergeOne moves one file or symlink, unless it is there already. Only with Force it
@@ -415,12 +415,13 @@ func (d *Download) mergeOne(to *dest, rel string, e chunker.Entry) error {
 	if err != nil {
 		return err
 	}
-	if above, _ := splitRel(rel); above != "" {
-		h, err := to.acquireDir(above, true)
+	above, _ := splitRel(rel)
+	for _, t := range []*dest{d.dst, to} { // both must be writable
+		h, err := t.acquireDir(above, true)
 		if err != nil {
 			return err
 		}
-		to.dirs.release(h)
+		t.dirs.release(h)
 	}
 	if _, err := to.lstat(rel); err == nil {
 		same, err := to.looksLike(rel, e)

@@ -92,7 +92,7 @@ func (s *Store) recoverPlaced(rec *record) error {
 	}
 	if rec.force { // what was swapped out, or moved aside where names cannot be swapped
 		for _, old := range []string{rec.part, rec.part + asideSuffix} {
-			if err := d.dst.parent.RemoveAll(old); err != nil {
+			if err := removeAll(d.dst.parent, old); err != nil {
 				return fsError("delete", filepath.Join(rec.dir, old), err)
 			}
 		}

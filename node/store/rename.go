@@ -36,5 +36,5 @@ func (t *dest) replaceAside(name string) error {
 	if err := t.parent.Rename(t.part, name); err != nil {
 		return errors.Join(err, t.parent.Rename(aside, name))
 	}
-	return t.parent.RemoveAll(aside)
+	return removeAll(t.parent, aside)
 }

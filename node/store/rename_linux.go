@@ -19,7 +19,7 @@ func (t *dest) replace(name string) error {
 	if err != nil {
 		return err
 	}
-	return t.parent.RemoveAll(t.part)
+	return removeAll(t.parent, t.part)
 }
 
 func (t *dest) renameat2(from, to string, flags uint) error {
