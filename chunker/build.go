@@ -83,9 +83,10 @@ func Build(ctx context.Context, path string, cfg Config, put func(c cid.Cid, blo
 		root:   path,
 		put:    put,
 		cancel: cancel,
-		jobs:   make(chan job, 64*cfg.Workers),
+		jobs:   make(chan job, min(64*cfg.Workers, maxJobs)),
 		help:   make(chan *hashing, cfg.Workers),
 		done:   make(chan struct{}),
+		open:   make(map[*os.File]struct{}),
 		tree:   Tree{Dir: fi.IsDir(), Stats: make(map[string]FileStat)},
 	}
 	for _, dir := range cfg.Exclude {
@@ -117,6 +118,10 @@ func resolve(path string) (string, fs.FileInfo, error) {
 	return path, fi, nil
 }
 
+// maxJobs bounds the files that wait to be hashed, and by that the directories that are
+// open: each has one waiting, or is above one that has.
+const maxJobs = 256
+
 // job is a file to hash: the i-th child of dir.
 type job struct {
 	dir *dirNode
@@ -137,8 +142,9 @@ type builder struct {
 
 	putMu  sync.Mutex
 	skipMu sync.Mutex
-	treeMu sync.Mutex // guards tree
+	treeMu sync.Mutex // guards tree and open
 	tree   Tree
+	open   map[*os.File]struct{} // directories with work in them
 	meter  meter
 }
 
@@ -155,6 +161,9 @@ func (b *builder) run(ctx context.Context) (*Tree, error) {
 		b.sendLone(ctx)
 	}
 	wg.Wait()
+	for f := range b.open { // where the build ended early
+		f.Close()
+	}
 	if err := context.Cause(ctx); err != nil {
 		return nil, fmt.Errorf("build %s: %w", b.root, err)
 	}

@@ -25,6 +25,7 @@ type dirNode struct {
 	rel     string // path below the root; "" is the root
 	abs     string // path to open
 	depth   int
+	f       *os.File // open while there is work in it, so that nobody can put a symlink in its place; nil if lone
 	attrs   attrs
 	kids    []child      // sorted by name; whoever makes a child writes its slot
 	gone    []bool       // children left out; written like kids
@@ -65,6 +66,7 @@ func (b *builder) scan(ctx context.Context, d *dirNode) error {
 	}
 	entries, err := b.list(d)
 	if err != nil {
+		b.closeDir(d)
 		return err
 	}
 	d.kids = make([]child, len(entries))
@@ -83,13 +85,42 @@ func (b *builder) scan(ctx context.Context, d *dirNode) error {
 	return nil
 }
 
-// list reads the entries of d that belong in the tree, sorted by name.
-func (b *builder) list(d *dirNode) ([]fs.DirEntry, error) {
-	f, err := openDir(d.abs)
+// openDir opens d in the directory above it, which is open.
+func (b *builder) openDir(d *dirNode) (*os.File, error) {
+	var up *os.File
+	var name string
+	if d.parent != nil {
+		up, name = d.parent.f, d.parent.kids[d.slot].name
+	}
+	f, err := openDir(up, name, d.abs)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	d.f = f
+	b.treeMu.Lock()
+	defer b.treeMu.Unlock()
+	b.open[f] = struct{}{}
+	return f, nil
+}
+
+// closeDir closes d if it is open.
+func (b *builder) closeDir(d *dirNode) {
+	if d.f == nil {
+		return
+	}
+	d.f.Close() // only read from
+	b.treeMu.Lock()
+	defer b.treeMu.Unlock()
+	delete(b.open, d.f)
+	d.f = nil
+}
+
+// list reads the entries of d that belong in the tree, sorted by name.
+func (b *builder) list(d *dirNode) ([]fs.DirEntry, error) {
+	f, err := b.openDir(d)
+	if err != nil {
+		return nil, err
+	}
 	fi, err := f.Stat()
 	if err != nil {
 		return nil, err
@@ -167,7 +198,7 @@ func checkNewName(name string) error {
 // symlink makes the node of a symlink, which is never followed.
 func (b *builder) symlink(d *dirNode, i int, e fs.DirEntry) error {
 	_, abs := d.path(i)
-	target, err := os.Readlink(abs)
+	target, err := readLink(d.f, e.Name(), abs)
 	if err != nil {
 		return err
 	}
@@ -210,6 +241,7 @@ func (b *builder) release(d *dirNode) {
 
 // makeDir writes the block of d, or its shards when that would be too large.
 func (b *builder) makeDir(d *dirNode) (child, error) {
+	b.closeDir(d)
 	kids := make([]child, 0, len(d.kids))
 	data := dirData(d.attrs)
 	size := bytesField(len(data))

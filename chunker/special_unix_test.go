@@ -3,7 +3,10 @@
 package chunker
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -161,4 +164,86 @@ func TestTooDeep(t *testing.T) {
 	if _, err := Walk(b.Root, Limits{}, b.get); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestSwappedDirectory: a directory that is replaced by a symlink while it is walked leads nowhere else.
+func TestSwappedDirectory(t *testing.T) {
+	tree, outside := t.TempDir(), t.TempDir()
+	sub := filepath.Join(tree, "sub")
+	for path, text := range map[string]string{filepath.Join(sub, "f"): "mine", filepath.Join(outside, "f"): "secret"} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	root, err := openDir(nil, "", tree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	dir, err := openDir(root, "sub", sub)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	if err := errors.Join(os.Rename(sub, sub+".away"), os.Symlink(outside, sub)); err != nil {
+		t.Fatal(err)
+	}
+	f, err := openFile(dir, "f", filepath.Join(sub, "f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if text, err := io.ReadAll(f); err != nil || string(text) != "mine" {
+		t.Errorf("read %q, %v", text, err)
+	}
+	if d, err := openDir(root, "sub", sub); err == nil {
+		d.Close()
+		t.Error("a symlink was taken for a directory")
+	}
+	if f, err := openFile(root, "sub", sub); err == nil {
+		f.Close()
+		t.Error("a symlink was taken for a file")
+	}
+	if to, err := readLink(root, "sub", sub); err != nil || to != outside {
+		t.Errorf("link to %q, %v", to, err)
+	}
+}
+
+// TestNoDirectoryLeft: none is open when a build has ended, whether well or not.
+func TestNoDirectoryLeft(t *testing.T) {
+	tree := t.TempDir()
+	for i := range 300 {
+		dir := filepath.Join(tree, fmt.Sprint("d", i))
+		if err := errors.Join(os.Mkdir(dir, 0o755), os.WriteFile(filepath.Join(dir, "f"), []byte(dir), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	failed := errors.New("no more")
+	before := 0
+	for i, most := range []int{1000, 1000, 20} {
+		if i == 1 {
+			before = openFiles(t) // with what the runtime opens once
+		}
+		_, err := Build(context.Background(), tree, Config{}, func(cid.Cid, []byte) error {
+			if most--; most < 0 {
+				return failed
+			}
+			return nil
+		})
+		if (err != nil) != (most < 0) {
+			t.Fatal(err)
+		}
+		if after := openFiles(t); i > 0 && after > before {
+			t.Errorf("%d files are open, %d were before", after, before)
+		}
+	}
+}
+
+func openFiles(t *testing.T) int {
+	t.Helper()
+	list, err := os.ReadDir("/dev/fd")
+	if err != nil {
+		t.Skip("the system does not list open files")
+	}
+	return len(list)
 }

@@ -42,9 +42,9 @@ func (w *worker) run(ctx context.Context) {
 // file hashes one file and puts it into its directory.
 func (w *worker) file(ctx context.Context, j job) {
 	rel, abs := j.dir.path(j.i)
-	c, st, err := w.hash(ctx, abs)
+	c, st, err := w.hash(ctx, j.dir.f, j.dir.kids[j.i].name, abs)
 	for try := 1; try < hashTries && !j.dir.lone && errors.Is(err, ErrChanged); try++ {
-		c, st, err = w.hash(ctx, abs)
+		c, st, err = w.hash(ctx, j.dir.f, j.dir.kids[j.i].name, abs)
 	}
 	switch {
 	case err == nil:
@@ -72,9 +72,9 @@ func (w *worker) file(ctx context.Context, j job) {
 	w.release(j.dir)
 }
 
-// hash makes one pass over the file at path.
-func (w *worker) hash(ctx context.Context, path string) (child, FileStat, error) {
-	f, err := openFile(path)
+// hash makes one pass over the file name in dir, or at path if dir is nil.
+func (w *worker) hash(ctx context.Context, dir *os.File, name, path string) (child, FileStat, error) {
+	f, err := openFile(dir, name, path)
 	if err != nil {
 		return child{}, FileStat{}, err
 	}
