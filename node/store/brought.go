@@ -44,7 +44,7 @@ func (d *Download) Signal() <-chan struct{} { return d.signal }
 
 // patience is how long a leaf is waited for at its first place, while nothing else comes
 // in, before a repeat of it is asked for: peers may have only that.
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 // News calls came with runs of leaves that the Download has brought, and ask with held
 // ones that must be fetched after all. The error is one of writing; it is final. It is to
@@ -130,24 +130,29 @@ func (d *Download) spreadFrom(first, i int) {
 	}
 }
 
-// respread queues what a resumed download has at some of its places only.
+// respread holds the missing repeats of a resumed download again, and queues what is had at
+// some of its places only.
 func (d *Download) respread() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for f, later := range d.reps.others {
-		first, from, missing := int(f), -1, false
-		for k := -1; k < len(later); k++ {
-			i := first
-			if k >= 0 {
-				i = int(later[k])
-			}
-			if d.have.get(i) {
-				from = i
+		first, from := int(f), -1
+		if d.have.get(first) {
+			from = first
+		}
+		missing := from < 0
+		for _, j := range later {
+			if d.have.get(int(j)) {
+				from = int(j)
 			} else {
+				d.held.set(int(j))
 				missing = true
 			}
 		}
 		if from >= 0 && missing {
+			if !d.have.get(first) {
+				d.held.set(first)
+			}
 			delete(d.spread, first)
 			d.spreadFrom(first, from)
 		}

@@ -16,10 +16,18 @@
 //   - An import or a removal that a crash cuts short is undone or completed by Open.
 //   - Nothing is written outside the destination and no symlink is followed on the way.
 //
+// # What is not fetched
+//
+// As soon as inner nodes name them, leaves are looked up: what another share here holds
+// is copied (sharing its disk blocks where the file system can), what repeats an earlier
+// leaf is written from that, and zeros become holes. Download.Held and News tell the fetch
+// (lookup.go, local.go, brought.go, zeros.go). Nothing is marked as had before its hash
+// was checked at the destination or on the way there.
+//
 // # Goroutines
 //
 // Pebble owns its own. A Download owns one, which copies chunks that other local
-// shares hold; Download.Finish, Pause and Close wait for it. Verify and resuming hash
+// shares hold, and writes repeats; Download.Finish, Pause and Close wait for it. Verify and resuming hash
 // in workers that end before the call returns. Everything else runs on the
 // caller's goroutine. Close the downloads and roots before the Store; the Store
 // waits for nobody but closes downloads that were left open.

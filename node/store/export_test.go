@@ -14,6 +14,13 @@ func (d *Download) StartLocal() { d.startLocal() }
 // StopLocal ends the goroutine of d.
 func (d *Download) StopLocal() { d.stopLocal() }
 
+// HaveCount is the number of leaves that are written.
+func (d *Download) HaveCount() int {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.haveN
+}
+
 // Garbage counts the rows that belong to no share and no download.
 func (s *Store) Garbage() (n int, err error) {
 	err = s.each(nil, func(key, _ []byte) error {

@@ -159,6 +159,10 @@ func TestRepeated(t *testing.T) {
 		t.Fatal(err)
 	}
 	d = begin(t, dst, tgt)
+	d.StopLocal()
+	if got := len(heldLeaves(d)) + d.HaveCount(); got != n-1 { // leaf 1 is the only one to be asked for
+		t.Errorf("%d leaves are held or had after a resume", got)
+	}
 	if err := d.CopyLocal(context.Background()); err != nil {
 		t.Fatal(err)
 	}
