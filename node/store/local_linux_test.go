@@ -8,7 +8,10 @@ import (
 	"strings"
 	"testing"
 
+	"shoal/chunker"
 	"shoal/node/store"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestCopyToFullDisk: a copy from another share that does not fit ends the fetch with the reason, as a fetched chunk would.
@@ -56,5 +59,41 @@ func TestZerosNeedNoRoom(t *testing.T) {
 		if !errors.Is(err, row.want) {
 			t.Errorf("%s: %v, want %v", row.name, err, row.want)
 		}
+	}
+}
+
+// TestHolesInChunks: runs of zeros take no disk space inside of chunks either, and replace what was there.
+func TestHolesInChunks(t *testing.T) {
+	data := make([]byte, 20<<20)
+	for i := range 20 {
+		copy(data[i<<20+i*40_000:], content(uint64(i), 1000))
+	}
+	src := open(t, t.TempDir(), always())
+	path := filepath.Join(t.TempDir(), "f.bin")
+	if err := os.WriteFile(path, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	sh := share(t, src, path, chunker.Config{})
+	dst := open(t, t.TempDir(), always())
+	tgt := store.Target{Root: sh.Root, Dir: t.TempDir(), Name: "x"}
+	d := begin(t, dst, tgt)
+	if err := pump(t, openRoot(t, src, sh.Root), d, func(i int) bool { return i < 1 }); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(filepath.Join(tgt.Dir, "x.part"), os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt(content(1, 8<<20), 5<<20); err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	finishWith(t, src, begin(t, dst, tgt), data)
+	var st unix.Stat_t
+	if err := unix.Stat(filepath.Join(tgt.Dir, "x"), &st); err != nil || st.Blocks*512 > 1<<20 {
+		t.Errorf("%d KiB of disk are taken, %v", st.Blocks/2, err)
 	}
 }

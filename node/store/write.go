@@ -149,8 +149,7 @@ func (d *Download) writeShared(at spot, data []byte) error {
 		return err
 	}
 	defer d.dst.files.release(h)
-	_, err = h.v.WriteAt(data, at.offset)
-	return err
+	return writeSparse(h.v, data, at.offset)
 }
 
 // acquireFile opens the file of a spot. A fresh one is given its full size, sparse.

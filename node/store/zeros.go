@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"sync"
@@ -149,4 +150,41 @@ func clearRange(f *os.File, off, n int64) error {
 		off, n = off+k, n-k
 	}
 	return nil
+}
+
+// holeBlock is the size of the pieces of a leaf that are left out where they are zeros.
+const holeBlock = 16 << 10
+
+var zeroBlock [holeBlock]byte
+
+// writeSparse is f.WriteAt, but for runs of zeros inside data, which become holes. With
+// other data it costs a look at one word in each block.
+func writeSparse(f *os.File, data []byte, off int64) error {
+	for len(data) > 0 {
+		n := 0
+		for n < len(data) && !zeroAt(data, n) {
+			n += min(holeBlock, len(data)-n)
+		}
+		if n > 0 {
+			if _, err := f.WriteAt(data[:n], off); err != nil {
+				return err
+			}
+		}
+		data, off = data[n:], off+int64(n)
+		for n = 0; zeroAt(data, n); n += holeBlock {
+		}
+		if n > 0 {
+			if err := clearRange(f, off, int64(n)); err != nil {
+				return err
+			}
+		}
+		data, off = data[n:], off+int64(n)
+	}
+	return nil
+}
+
+// zeroAt tells whether a whole block of zeros is at i.
+func zeroAt(data []byte, i int) bool {
+	return i+holeBlock <= len(data) && data[i] == 0 && data[i+holeBlock-1] == 0 &&
+		bytes.Equal(data[i:i+holeBlock], zeroBlock[:])
 }
