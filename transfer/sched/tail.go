@@ -170,7 +170,7 @@ func (s *State) move(q, p *peerState) bool {
 	list := s.movable(q, p)
 	for i := len(list); i > 0; {
 		run := Run{First: list[i-1]}
-		for ; i > 0 && list[i-1] == run.First+Leaf(run.Count); i-- {
+		for ; i > 0 && list[i-1] == run.First+Leaf(run.Count) && run.Count < s.cfg.MaxRun; i-- {
 			l := list[i-1]
 			q.forget(l)
 			q.out -= s.t.cost(l)
