@@ -7,8 +7,29 @@ import (
 	"path/filepath"
 )
 
-// benchFetch moves the large file from one daemon to another, and through a bare
-// libp2p stream with shoal's transports and with libp2p's own.
+// bareLimit is a transfer that shoal's is measured against.
+type bareLimit struct {
+	tuned     bool // with shoal's transports
+	conns     int
+	rate, cpu *series
+}
+
+// bareLimits are libp2p as it comes, and shoal's transports over some connections.
+func (b *bench) bareLimits() []*bareLimit {
+	limits := []*bareLimit{{conns: 1}, {tuned: true, conns: 1}, {tuned: true, conns: 2}, {tuned: true, conns: 4}}
+	for _, l := range limits {
+		what := "bare, libp2p's defaults"
+		if l.tuned {
+			what = fmt.Sprintf("bare, shoal's transports, connections: %d", l.conns)
+		}
+		l.rate = b.report.row("fetch: "+what, "MB/s")
+		l.cpu = b.report.row("fetch: CPU, "+what, "s/GiB")
+	}
+	return limits
+}
+
+// benchFetch moves the large file from one daemon to another, and through bare
+// libp2p streams with shoal's transports and with libp2p's own.
 func benchFetch(ctx context.Context, b *bench) error {
 	path, err := b.largeFile("large", b.size)
 	if err != nil {
@@ -24,18 +45,12 @@ func benchFetch(ctx context.Context, b *bench) error {
 		return err
 	}
 	ours := b.report.row("fetch: shoal, verified and written", "MB/s")
-	tuned := b.report.row("fetch: bare stream, shoal's transports", "MB/s")
-	plain := b.report.row("fetch: bare stream, libp2p's defaults", "MB/s")
 	oursCPU := b.report.row("fetch: CPU, both daemons", "s/GiB")
-	tunedCPU := b.report.row("fetch: CPU, bare stream, shoal's transports", "s/GiB")
-	plainCPU := b.report.row("fetch: CPU, bare stream, libp2p's defaults", "s/GiB")
+	limits := b.bareLimits()
 	mb, gib := float64(b.size)/1e6, float64(b.size)/(1<<30)
 	for i := range b.runs {
-		for _, limit := range []struct {
-			rate, cpu *series
-			tuned     bool
-		}{{plain, plainCPU, false}, {tuned, tunedCPU, true}} {
-			rate, cpu, err := bareStream(ctx, path, limit.tuned)
+		for _, limit := range limits {
+			rate, cpu, err := bareStream(ctx, path, limit.tuned, limit.conns)
 			if err != nil {
 				return err
 			}
@@ -52,8 +67,13 @@ func benchFetch(ctx context.Context, b *bench) error {
 		oursCPU.add((l.cpu() - before) / gib)
 	}
 	l.close()
-	b.report.ratio("fetch: shoal / bare, shoal's transports", ours, tuned, "goal 0.85")
-	b.report.ratio("fetch: shoal / bare, libp2p's defaults", ours, plain, "goal 0.85")
+	best := limits[0].rate
+	for _, limit := range limits[1:] {
+		if limit.rate.median() > best.median() {
+			best = limit.rate
+		}
+	}
+	b.report.ratio("fetch: shoal / the best bare transfer", ours, best, "goal 0.9")
 	b.report.memory("fetch: daemon memory", l)
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"flag"
 	"fmt"
@@ -12,19 +11,22 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"golang.org/x/sync/errgroup"
 
 	"shoal/node"
 )
 
 // The limit that a fetch is measured against: a process that reads a file and
-// writes it to one libp2p stream, and one that hashes what comes and drops it.
-// Neither writes a file, so shoal does more work than what it is compared with.
+// writes it to libp2p streams, and one that hashes what comes and drops it. Each
+// stream has a connection of its own and carries an equal part of the file. Neither
+// process writes a file, so shoal does more work than what it is compared with.
 
 const (
 	streamVerb  = "stream-end"
@@ -32,9 +34,9 @@ const (
 	streamBuf   = 1 << 20
 )
 
-// bareStream moves path between two processes once. It returns bytes a second, and
-// the CPU seconds of both, their start included.
-func bareStream(ctx context.Context, path string, tuned bool) (rate, cpu float64, err error) {
+// bareStream moves path between two processes once, over so many connections. It
+// returns bytes a second, and the CPU seconds of both, their start included.
+func bareStream(ctx context.Context, path string, tuned bool, conns int) (rate, cpu float64, err error) {
 	self, err := os.Executable()
 	if err != nil {
 		return 0, 0, err
@@ -64,7 +66,7 @@ func bareStream(ctx context.Context, path string, tuned bool) (rate, cpu float64
 	if err != nil {
 		return 0, 0, fmt.Errorf("the sending end did not start: %w", err)
 	}
-	receiver := exec.CommandContext(ctx, self, streamVerb, mode, "-from", strings.TrimSpace(addr))
+	receiver := exec.CommandContext(ctx, self, streamVerb, mode, fmt.Sprintf("-conns=%d", conns), "-from", strings.TrimSpace(addr))
 	receiver.Stderr = os.Stderr
 	line, err := receiver.Output()
 	if err != nil {
@@ -83,18 +85,19 @@ func runStreamEnd(args []string) error {
 	flags := flag.NewFlagSet(streamVerb, flag.ContinueOnError)
 	send := flags.String("send", "", "file to send to whoever connects")
 	from := flags.String("from", "", "address to receive from")
+	conns := flags.Int("conns", 1, "connections to receive over")
 	tuned := flags.Bool("tuned", true, "with shoal's transports rather than libp2p's own")
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	if *from != "" {
+		return receiveFile(*tuned, *conns, *from)
 	}
 	h, err := streamHost(*tuned)
 	if err != nil {
 		return err
 	}
 	defer h.Close()
-	if *from != "" {
-		return receiveStream(h, *from)
-	}
 	h.SetStreamHandler(streamProto, func(s network.Stream) {
 		if err := sendStream(s, *send); err != nil {
 			fmt.Fprintln(os.Stderr, "bench: send:", err)
@@ -114,42 +117,70 @@ func streamHost(tuned bool) (host.Host, error) {
 	return libp2p.New(opts...)
 }
 
+// A receiver says which part of how many it wants, in a byte each.
 func sendStream(s network.Stream, path string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if _, err := io.ReadFull(s, make([]byte, 1)); err != nil {
+	var part [2]byte
+	if _, err := io.ReadFull(s, part[:]); err != nil {
 		return err
 	}
-	// Hide the file's WriteTo and the stream's ReadFrom: copy in steps of streamBuf.
-	_, err = io.CopyBuffer(struct{ io.Writer }{s}, struct{ io.Reader }{f}, make([]byte, streamBuf))
+	fi, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	first, end := fi.Size()*int64(part[0])/int64(part[1]), fi.Size()*int64(part[0]+1)/int64(part[1])
+	// Hide the stream's ReadFrom: copy in steps of streamBuf.
+	_, err = io.CopyBuffer(struct{ io.Writer }{s}, io.NewSectionReader(f, first, end-first), make([]byte, streamBuf))
 	return errors.Join(err, s.Close())
 }
 
-func receiveStream(h host.Host, addr string) error {
+// receiveFile prints at how many bytes a second the file came. Each connection is
+// that of a host of its own, for a host keeps but one.
+func receiveFile(tuned bool, conns int, addr string) error {
 	info, err := peer.AddrInfoFromString(addr)
 	if err != nil {
 		return err
 	}
 	ctx := context.Background()
-	if err := h.Connect(ctx, *info); err != nil {
-		return err
-	}
-	s, err := h.NewStream(ctx, info.ID, streamProto)
-	if err != nil {
-		return err
+	streams := make([]network.Stream, conns)
+	for i := range streams {
+		h, err := streamHost(tuned)
+		if err != nil {
+			return err
+		}
+		defer h.Close()
+		if err := h.Connect(ctx, *info); err != nil {
+			return err
+		}
+		if streams[i], err = h.NewStream(ctx, info.ID, streamProto); err != nil {
+			return err
+		}
 	}
 	start := time.Now()
-	if _, err := s.Write([]byte{1}); err != nil {
+	var received atomic.Int64
+	var parts errgroup.Group
+	for i, s := range streams {
+		parts.Go(func() error {
+			n, err := receiveStream(s, i, conns)
+			received.Add(n)
+			return err
+		})
+	}
+	if err := parts.Wait(); err != nil {
 		return err
 	}
-	sum := sha256.New()
-	n, err := io.CopyBuffer(struct{ io.Writer }{sum}, struct{ io.Reader }{s}, make([]byte, streamBuf))
-	if err != nil {
-		return err
+	_, err = fmt.Printf("%f\n", float64(received.Load())/time.Since(start).Seconds())
+	return err
+}
+
+// receiveStream hashes the part i of n.
+func receiveStream(s network.Stream, i, n int) (int64, error) {
+	if _, err := s.Write([]byte{byte(i), byte(n)}); err != nil {
+		return 0, err
 	}
-	fmt.Fprintf(os.Stdout, "%f %x\n", float64(n)/time.Since(start).Seconds(), binary.BigEndian.Uint64(sum.Sum(nil)))
-	return nil
+	return io.CopyBuffer(struct{ io.Writer }{sha256.New()}, struct{ io.Reader }{s}, make([]byte, streamBuf))
 }
