@@ -86,7 +86,9 @@ func (n *Node) open(set settings) (err error) {
 	if err != nil {
 		return fmt.Errorf("start the DHT: %w", err)
 	}
-	n.swap = transfer.New(n.host, source{n.store}, transfer.Config{Logger: set.log})
+	n.swap = transfer.New(n.host, source{n.store}, transfer.Config{
+		Logger: set.log, Gater: &gater{profile: set.profile, named: n.named}, Traffic: n.traffic,
+	})
 	return nil
 }
 

@@ -1,7 +1,6 @@
 package transfer
 
 import (
-	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -64,33 +63,17 @@ func (s *session) flushSource(p *source) {
 	p.ops = p.ops[:0]
 }
 
-// request books the leaves at the conn, then asks for them.
+// request asks for leaves, but for those that are here by now.
 func (s *session) request(p *source, runs []wire.Run) {
-	s.leaves, s.expects = s.leaves[:0], s.expects[:0]
+	s.leaves = s.leaves[:0]
 	for _, r := range runs {
 		for leaf := r.First; leaf-r.First < r.Count; leaf++ {
-			if s.appeared(leaf) {
-				continue
+			if !s.appeared(leaf) {
+				s.leaves = append(s.leaves, leaf)
 			}
-			c, size := s.job.Leaf(int(leaf))
-			d, _ := digestOf(c) // checked by grow
-			s.leaves = append(s.leaves, leaf)
-			s.expects = append(s.expects, expect{digest: d, size: int32(size)})
 		}
 	}
-	if len(s.leaves) == 0 {
-		return
-	}
-	p.sub.expect(s.leaves, s.expects)
-	if len(s.here) > 0 {
-		runs = nil
-		for _, leaf := range s.leaves {
-			runs = addLeaf(runs, leaf)
-		}
-	}
-	for part := range slices.Chunk(runs, wire.MaxRuns) {
-		p.sub.c.send(wire.Request{Handle: p.sub.handle, Runs: part})
-	}
+	s.spread(time.Now(), p, s.leaves)
 }
 
 // appeared notes a leaf that has come by itself since it became known: the repeat
@@ -135,9 +118,15 @@ func (s *session) sweep() {
 	}
 }
 
+// cancel takes leaves back on the connections they were asked on.
 func (s *session) cancel(p *source, runs []wire.Run) {
-	for _, r := range runs {
-		p.sub.takeBack(r)
+	for _, sub := range p.subs {
+		any := len(p.subs) == 1
+		for _, r := range runs {
+			any = sub.takeBack(r) || any
+		}
+		if any {
+			sub.c.send(wire.Cancel{Handle: sub.handle, Runs: runs})
+		}
 	}
-	p.sub.c.send(wire.Cancel{Handle: p.sub.handle, Runs: runs})
 }

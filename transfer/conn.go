@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -19,6 +20,9 @@ const (
 	leafMemory = 1 << 20
 )
 
+// laneIdle is how long a lane that no fetch uses is kept for the next one.
+const laneIdle = 5 * time.Second
+
 var errIdle = errors.New("idle")
 
 // conn is one stream to a peer, in both directions: subs is what we want from
@@ -28,6 +32,7 @@ type conn struct {
 	s        network.Stream
 	peer     peer.ID
 	inbound  bool
+	lane     int  // 0: on the host's own connection; else the conn owns its connection
 	loopback bool // the peer is on this machine
 	out      outbox
 	srv      server
@@ -37,6 +42,8 @@ type conn struct {
 	charged    [2]bool // leafMemory has been reserved: reading, writing
 	subs       map[uint32]*sub
 	nextHandle uint32
+	coming     *sub // has got its leaf last
+	leaf       uint32
 	stray      int64 // payload bytes that may still come though nobody waits
 	blocks     map[uint32]*blockWait
 	nextBlock  uint32
@@ -45,9 +52,9 @@ type conn struct {
 	ending     sync.WaitGroup // the stream is being closed
 }
 
-func newConn(e *Engine, s network.Stream, inbound bool) *conn {
+func newConn(e *Engine, s network.Stream, inbound bool, lane int) *conn {
 	c := &conn{
-		e: e, s: s, peer: s.Conn().RemotePeer(), inbound: inbound,
+		e: e, s: s, peer: s.Conn().RemotePeer(), inbound: inbound, lane: lane,
 		loopback: manet.IsIPLoopback(s.Conn().RemoteMultiaddr()),
 		subs:     make(map[uint32]*sub),
 		blocks:   make(map[uint32]*blockWait),
@@ -72,6 +79,9 @@ func (c *conn) run() {
 	<-written
 	c.ending.Wait()
 	c.e.uplink.remove(c)
+	if c.lane > 0 {
+		_ = c.s.Conn().Close() // it has ended either way
+	}
 	c.e.forget(c)
 	c.release()
 	c.e.log.Debug("stream closed", "peer", c.peer, "err", c.err)
@@ -154,6 +164,14 @@ func (c *conn) charge(way int) error {
 	}
 	c.charged[way] = true
 	return nil
+}
+
+// idle is how long the conn may be of no use to anybody.
+func (c *conn) idle() time.Duration {
+	if c.lane > 0 {
+		return min(c.e.cfg.IdleTimeout, laneIdle)
+	}
+	return c.e.cfg.IdleTimeout
 }
 
 func (c *conn) release() {

@@ -8,7 +8,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/connmgr"
 	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/metrics"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
@@ -35,9 +37,15 @@ type Config struct {
 	MaxRoots      int           // subscriptions one peer may hold; 256
 	MaxQueue      int           // request runs one peer may have waiting; 16,384
 	MaxStreams    int           // streams one peer may open to us; 4
+	Lanes         int           // further connections, of all fetches, to peers faster than one; 3, none if negative
+	LaneBytes     int64         // opened while a fetch has this much to get; 64 MiB
 	PeersEvery    time.Duration // between peer exchange messages; 2 s
 	HaveDelay     time.Duration // a verified leaf waits this long at most to be announced; 25 ms
 	WatchEvery    time.Duration // between calls of a fetch's watch; 200 ms
+
+	// What the host was given, for the lanes, which are dialled beside it. Nil: none.
+	Gater   connmgr.ConnectionGater
+	Traffic metrics.Reporter
 }
 
 func (c Config) withDefaults() Config {
@@ -54,6 +62,12 @@ func (c Config) withDefaults() Config {
 		if *f.v <= 0 {
 			*f.v = f.def
 		}
+	}
+	if c.Lanes == 0 {
+		c.Lanes = 3
+	}
+	if c.LaneBytes <= 0 {
+		c.LaneBytes = 64 << 20
 	}
 	for _, f := range []struct {
 		v   *time.Duration
@@ -73,7 +87,7 @@ func (c Config) withDefaults() Config {
 }
 
 // Engine serves a [Source] to peers and fetches from them. Any number of fetches
-// and peers share its streams, one or two a peer.
+// and peers share its streams, one or two a peer and lane.
 type Engine struct {
 	host   host.Host
 	src    Source
@@ -82,6 +96,7 @@ type Engine struct {
 	bufs   buffers
 	swarms *swarms
 	uplink uplink
+	dialer laneDialer
 
 	done chan struct{} // closed by Close
 	wg   sync.WaitGroup
@@ -89,8 +104,14 @@ type Engine struct {
 	mu      sync.Mutex
 	closed  bool
 	conns   map[peer.ID][]*conn
-	opening map[peer.ID]chan struct{} // closed when the attempt is over
-	torn    map[leafOf]tear           // leaves whose sending broke off, lately
+	opening map[laneOf]chan struct{} // closed when the attempt is over
+	torn    map[leafOf]tear          // leaves whose sending broke off, lately
+}
+
+// laneOf names a connection to a peer; lane 0 is the host's own.
+type laneOf struct {
+	peer peer.ID
+	lane int
 }
 
 // New makes an engine on h that serves src. It does no I/O; Run does.
@@ -100,8 +121,9 @@ func New(h host.Host, src Source, cfg Config) *Engine {
 		host: h, src: src, cfg: cfg, log: cfg.Logger,
 		done:    make(chan struct{}),
 		conns:   make(map[peer.ID][]*conn),
-		opening: make(map[peer.ID]chan struct{}),
+		opening: make(map[laneOf]chan struct{}),
 		torn:    make(map[leafOf]tear),
+		dialer:  laneDialer{host: h, gater: cfg.Gater, traffic: cfg.Traffic},
 	}
 	e.swarms = newSwarms(e)
 	e.uplink.init()
@@ -140,12 +162,13 @@ func (e *Engine) Close() error {
 		c.fail(ErrClosed)
 	}
 	e.wg.Wait()
+	e.dialer.close()
 	return nil
 }
 
 // handle takes over a stream that a peer has opened.
 func (e *Engine) handle(s network.Stream) {
-	c, err := e.adopt(s, true)
+	c, err := e.adopt(s, true, 0)
 	if err != nil {
 		e.log.Debug("refused a stream", "peer", s.Conn().RemotePeer(), "err", err)
 		_ = s.ResetWithError(network.StreamResourceLimitExceeded)
@@ -155,14 +178,14 @@ func (e *Engine) handle(s network.Stream) {
 }
 
 // adopt charges a stream and enters it in the books. The caller must run the conn.
-func (e *Engine) adopt(s network.Stream, inbound bool) (*conn, error) {
+func (e *Engine) adopt(s network.Stream, inbound bool, lane int) (*conn, error) {
 	if err := s.Scope().SetService(ServiceName); err != nil {
 		return nil, fmt.Errorf("charge the stream to %s: %w", ServiceName, err)
 	}
 	if err := s.Scope().ReserveMemory(connMemory, network.ReservationPriorityAlways); err != nil {
 		return nil, fmt.Errorf("reserve memory for the stream: %w", err)
 	}
-	c := newConn(e, s, inbound)
+	c := newConn(e, s, inbound, lane)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
@@ -201,39 +224,80 @@ func (e *Engine) forget(c *conn) {
 	}
 }
 
-// lookup returns an open conn to p, or claims the right to open one (mine), or
-// tells what to wait for.
-func (e *Engine) lookup(p peer.ID) (c *conn, mine bool, wait chan struct{}, err error) {
+// lookup returns an open conn to p on a lane, or claims the right to open one
+// (mine), or tells what to wait for.
+func (e *Engine) lookup(p laneOf) (c *conn, mine bool, wait chan struct{}, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
 		return nil, false, nil, ErrClosed
 	}
-	cs := e.conns[p]
+	cs := e.conns[p.peer]
 	for i := len(cs) - 1; i >= 0; i-- { // the newest: before it the peer may have died unnoticed
-		if !cs[i].isClosed() {
+		if cs[i].lane == p.lane && !cs[i].isClosed() {
 			return cs[i], false, nil, nil
 		}
 	}
 	if wait = e.opening[p]; wait != nil {
 		return nil, false, wait, nil
 	}
+	if p.lane > 0 && e.lanes() >= e.cfg.Lanes {
+		return nil, false, nil, errNoLane
+	}
 	wait = make(chan struct{})
 	e.opening[p] = wait
 	return nil, true, wait, nil
 }
 
+// lanes counts the connections beside the host's own. mu is held.
+func (e *Engine) lanes() (n int) {
+	for p := range e.opening {
+		if p.lane > 0 {
+			n++
+		}
+	}
+	for _, cs := range e.conns {
+		for _, c := range cs {
+			if c.lane > 0 {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 // connect returns an open conn to the peer, whoever opened it, or dials one.
 func (e *Engine) connect(ctx context.Context, ai peer.AddrInfo) (*conn, error) {
+	return e.reuse(ctx, laneOf{ai.ID, 0}, func(ctx context.Context) (network.Stream, error) {
+		if err := e.host.Connect(ctx, ai); err != nil {
+			return nil, fmt.Errorf("connect to %s: %w", ai.ID, err)
+		}
+		s, err := e.host.NewStream(ctx, ai.ID, wire.ID)
+		if err != nil {
+			return nil, fmt.Errorf("open a stream to %s: %w", ai.ID, err)
+		}
+		return s, nil
+	})
+}
+
+// connectLane is connect, on a connection beside the one that c is on.
+func (e *Engine) connectLane(ctx context.Context, c *conn, lane int) (*conn, error) {
+	return e.reuse(ctx, laneOf{c.peer, lane}, func(ctx context.Context) (network.Stream, error) {
+		return e.dialer.dial(ctx, lane, c.s.Conn())
+	})
+}
+
+// reuse returns an open conn on the lane or starts one on the stream that dial opens.
+func (e *Engine) reuse(ctx context.Context, p laneOf, dial func(context.Context) (network.Stream, error)) (*conn, error) {
 	for {
-		c, mine, wait, err := e.lookup(ai.ID)
+		c, mine, wait, err := e.lookup(p)
 		if c != nil || err != nil {
 			return c, err
 		}
 		if mine {
-			c, err := e.open(ctx, ai)
+			c, err := e.open(ctx, p, dial)
 			e.mu.Lock()
-			delete(e.opening, ai.ID)
+			delete(e.opening, p)
 			e.mu.Unlock()
 			close(wait)
 			return c, err
@@ -246,20 +310,20 @@ func (e *Engine) connect(ctx context.Context, ai peer.AddrInfo) (*conn, error) {
 	}
 }
 
-// open dials the peer and starts a conn on a new stream to it.
-func (e *Engine) open(ctx context.Context, ai peer.AddrInfo) (*conn, error) {
+// open starts a conn on the stream that dial opens.
+func (e *Engine) open(ctx context.Context, p laneOf, dial func(context.Context) (network.Stream, error)) (*conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, e.cfg.DialTimeout)
 	defer cancel()
-	if err := e.host.Connect(ctx, ai); err != nil {
-		return nil, fmt.Errorf("connect to %s: %w", ai.ID, err)
-	}
-	s, err := e.host.NewStream(ctx, ai.ID, wire.ID)
+	s, err := dial(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("open a stream to %s: %w", ai.ID, err)
+		return nil, err
 	}
-	c, err := e.adopt(s, false)
+	c, err := e.adopt(s, false, p.lane)
 	if err != nil {
 		_ = s.Reset()
+		if p.lane > 0 {
+			_ = s.Conn().Close()
+		}
 		return nil, err
 	}
 	go c.run()

@@ -65,6 +65,7 @@ func (s *session) arrived(now time.Time, a arrival) {
 
 func (s *session) bookArrival(now time.Time, a arrival) {
 	id := a.sub.c.peer
+	a.sub.moved = now
 	s.stats.arrived(now, id, int(a.size), a.surplus)
 	if !a.surplus {
 		if s.needs == nil {
@@ -73,6 +74,7 @@ func (s *session) bookArrival(now time.Time, a arrival) {
 		s.cands.proved(id)
 		if p := s.peers[id]; p != nil {
 			p.useful = now
+			p.lanes.came += int64(a.size)
 		}
 	}
 	s.handle(now, sched.Received{Peer: id, Leaf: sched.Leaf(a.leaf), Bytes: int(a.size)})
@@ -85,31 +87,34 @@ func (s *session) hear(now time.Time, n note) error {
 	case n.bad:
 		s.stats.corrupt += int64(n.size)
 		s.cands.ban(n.sub.c.peer, now)
-		if p != nil && p.sub == n.sub {
+		if p != nil && slices.Contains(p.subs, n.sub) {
 			s.handle(now, sched.Bad{Peer: p.id, Leaf: sched.Leaf(n.leaf)})
 		}
 		return nil
-	case p == nil || p.sub != n.sub:
+	case p == nil || !slices.Contains(p.subs, n.sub):
 		if errors.Is(n.err, errViolation) {
 			s.cands.ban(n.sub.c.peer, now)
 		}
 		return nil
 	case n.err != nil:
-		if errors.Is(n.err, errViolation) {
+		switch {
+		case errors.Is(n.err, errViolation):
 			s.part(now, p, s.cands.ban)
-		} else {
+		case n.sub != p.sub:
+			s.narrow(now, p, n.sub)
+		default:
 			s.part(now, p, s.cands.retry)
 		}
 		s.walkNodes(now)
 		return nil
 	case n.progress > 0:
-		p.useful = now
+		p.useful, n.sub.moved = now, now
 		s.handle(now, sched.Progress{Peer: p.id, Bytes: n.progress})
 		return nil
 	}
 	err := s.message(now, p, n)
 	if errors.Is(err, errViolation) {
-		p.sub.c.fail(err)
+		n.sub.c.fail(err)
 		s.part(now, p, s.cands.ban)
 		return nil
 	}
@@ -118,6 +123,17 @@ func (s *session) hear(now time.Time, n note) error {
 
 // message takes up what a provider has said. An error is the job's, or a violation.
 func (s *session) message(now time.Time, p *source, n note) error {
+	if n.sub != p.sub {
+		switch n.msg.(type) {
+		case wire.Info, wire.HaveAll, wire.HaveBits, wire.HaveRuns:
+			return nil // as on the first connection
+		case wire.Node, wire.NoNode:
+			return violation("nodes were not asked there")
+		case wire.Refused:
+			s.narrow(now, p, n.sub)
+			return nil
+		}
+	}
 	switch m := n.msg.(type) {
 	case wire.Info:
 		s.info(now, p, m)
@@ -143,16 +159,15 @@ func (s *session) message(now time.Time, p *source, n note) error {
 			p.lost = now
 		}
 		for _, r := range m.Runs {
-			p.sub.forget(r)
+			n.sub.forget(r)
 		}
 		s.handle(now, sched.Lost{Peer: p.id, Runs: schedRuns(m.Runs)})
 	case wire.Choke:
-		p.sub.takeBack(everything)
-		s.handle(now, sched.Choke{Peer: p.id})
+		s.choke(now, p, n.sub)
 	case wire.Unchoke:
-		s.handle(now, sched.Unchoke{Peer: p.id})
+		s.unchoke(now, p, n.sub)
 	case wire.Busy:
-		p.sub.takeBack(everything)
+		p.takeBackAll(n.sub)
 		retry := min(max(time.Duration(m.RetryMillis)*time.Millisecond, leastRetry), time.Minute)
 		s.handle(now, sched.Busy{Peer: p.id, For: retry})
 	case wire.Refused:

@@ -65,7 +65,7 @@ func (c *conn) readLoop() error {
 // Read reads from the stream and minds the time: see overdue.
 func (r *reader) Read(p []byte) (int, error) {
 	cfg := &r.c.e.cfg
-	wait := min(cfg.AnswerTimeout, cfg.StallTimeout, cfg.IdleTimeout) / 2
+	wait := min(cfg.AnswerTimeout, cfg.StallTimeout, r.c.idle()) / 2
 	for {
 		if now := time.Now(); now.Sub(r.armed) >= wait/2 {
 			r.armed = now
@@ -99,7 +99,7 @@ func (r *reader) overdue(silent time.Duration) error {
 		return errors.New("peer did not say hello")
 	case r.inFrame && silent >= cfg.StallTimeout:
 		return errors.New("peer stopped within a frame")
-	case silent >= cfg.IdleTimeout && !r.c.busy():
+	case silent >= r.c.idle() && !r.c.busy():
 		return errIdle
 	}
 	return nil

@@ -190,7 +190,7 @@ func idleConn(t *testing.T, at *testPeer) *conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Reset() })
-	return newConn(at.Engine, s, false)
+	return newConn(at.Engine, s, false, 0)
 }
 
 // A stream that fails while a want is answered takes those that had just ended along.

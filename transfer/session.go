@@ -43,6 +43,8 @@ type session struct {
 	asking   []*source // with requests or cancels to send
 	cands    candidates
 	local    bringer
+	widened  chan wider // outcomes of opening lanes
+	faster   bool       // more lanes may be due
 	nodes    nodeWalk
 	needs    *Needs // nil: a download, which wants all from the start
 	known    int    // leaves known
@@ -68,6 +70,8 @@ type session struct {
 type source struct {
 	id       peer.ID
 	sub      *sub
+	subs     []*sub // it, and one on each further connection
+	lanes    lanes
 	wanted   time.Time // the want was sent
 	answered bool
 	useful   time.Time // it sent (a part of) a leaf, or joined
@@ -116,6 +120,8 @@ func newSession(e *Engine, job Job) *session {
 		done:  make(chan struct{}),
 		sched: sched.New(sched.Config{Seed: rand.Uint64()}),
 		peers: make(map[peer.ID]*source),
+
+		widened: make(chan wider, max(e.cfg.Lanes, 0)),
 	}
 	s.local = bringerOf(job)
 	s.in.init()
@@ -140,6 +146,10 @@ func (s *session) run(ctx context.Context, peers <-chan peer.AddrInfo, watch fun
 	watched := time.Now()
 	for !s.finished {
 		s.dial(ctx)
+		if s.faster {
+			s.faster = false
+			s.widen(ctx, time.Now())
+		}
 		s.flush()
 		if s.finished {
 			break
@@ -156,6 +166,8 @@ func (s *session) run(ctx context.Context, peers <-chan peer.AddrInfo, watch fun
 			err = s.news(time.Now())
 		case d := <-s.cands.dialed:
 			s.attach(time.Now(), d)
+		case w := <-s.widened:
+			s.join(time.Now(), w)
 		case ai, ok := <-peers:
 			if !ok {
 				peers = nil
@@ -199,6 +211,8 @@ func (s *session) tick(now time.Time) error {
 		}
 	}
 	s.replace(now)
+	s.minLanes(now)
+	s.faster = true
 	if s.local.job == nil {
 		s.sweep()
 		s.settle(now)
@@ -268,7 +282,9 @@ func (s *session) attach(now time.Time, d dialed) {
 		}
 		return
 	}
+	sub.moved = now
 	p := &source{id: d.id, sub: sub, wanted: now, useful: now}
+	p.subs, p.lanes.since = append(p.subs, sub), now
 	s.peers[d.id] = p
 	s.cands.active(d.id)
 	d.c.send(wire.Want{Handle: sub.handle, Flags: s.wantFlags(), Root: s.root})
@@ -292,7 +308,9 @@ func (s *session) remove(p *source) {
 	if p.answered {
 		s.e.swarms.uses(s.root, p.id, -1)
 	}
-	p.sub.c.unsubscribe(p.sub)
+	for _, sub := range p.subs {
+		sub.c.unsubscribe(sub)
+	}
 }
 
 // grow tells the scheduler of leaves that have become known.
@@ -340,5 +358,6 @@ func (s *session) growTo(now time.Time, known int) error {
 	}
 	s.known = known
 	s.handle(now, sched.Grow{Leaves: s.infos})
+	s.faster = true
 	return nil
 }

@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"crypto/sha256"
+	"time"
 
 	"github.com/ipfs/go-cid"
 
@@ -36,6 +37,10 @@ type sub struct {
 
 	asked map[uint32]expect // by leaf
 	late  int               // cancelled ones among asked
+	owed  int64             // the cost of the others
+
+	moved  time.Time // something came, or was asked of an idle peer; the session owner's
+	choked bool      // the owner's too
 }
 
 // expect is what a requested leaf must be.
@@ -77,43 +82,83 @@ func (c *conn) unsubscribe(s *sub) {
 	for _, x := range s.asked {
 		c.stray += x.cost()
 	}
-	s.asked = nil
+	s.asked, s.late, s.owed = nil, 0, 0
 	c.mu.Unlock()
 	c.send(wire.Unwant{Handle: s.handle})
 }
 
-// expect books leaves that are about to be requested.
-func (s *sub) expect(leaves []uint32, xs []expect) {
+// expect books leaves that are about to be requested. It tells whether nothing had
+// been owed before.
+func (s *sub) expect(leaves []uint32, xs []expect) (idle bool) {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
 	if s.asked == nil {
-		return
+		return false
 	}
+	idle = s.owed == 0
 	for i, leaf := range leaves {
-		if old, ok := s.asked[leaf]; ok && old.cancelled {
-			s.late--
-			s.c.stray += old.cost() // it may come twice now
+		if old, ok := s.asked[leaf]; ok {
+			s.unbook(old)
+			if old.cancelled {
+				s.c.stray += old.cost() // it may come twice now
+			}
 		}
 		s.asked[leaf] = xs[i]
+		s.owed += xs[i].cost()
+	}
+	return idle
+}
+
+// unbook takes what was asked out of the sums. c.mu is held.
+func (s *sub) unbook(x expect) {
+	if x.cancelled {
+		s.late--
+	} else {
+		s.owed -= x.cost()
 	}
 }
 
-// takeBack marks leaves as cancelled: they are welcome but not awaited.
-func (s *sub) takeBack(run wire.Run) {
+// owes is how many bytes have been asked and neither come nor been taken back.
+func (s *sub) owes() int64 {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	return s.owed
+}
+
+// left appends the leaves that have been asked and neither come nor been taken back,
+// and the one that came last, which may not be whole.
+func (s *sub) left(leaves []uint32) []uint32 {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	if s.c.coming == s {
+		leaves = append(leaves, s.c.leaf)
+	}
+	for leaf, x := range s.asked {
+		if !x.cancelled {
+			leaves = append(leaves, leaf)
+		}
+	}
+	return leaves
+}
+
+// takeBack marks leaves as cancelled: they are welcome but not awaited. It tells
+// whether there were any.
+func (s *sub) takeBack(run wire.Run) (any bool) {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
 	if s.late == len(s.asked) {
-		return
+		return false
 	}
 	s.each(run, func(leaf uint32, x expect) {
 		if !x.cancelled {
-			x.cancelled = true
+			s.unbook(x)
+			x.cancelled, any = true, true
 			s.asked[leaf] = x
 			s.late++
 		}
 	})
 	if s.late <= maxLate {
-		return
+		return any
 	}
 	for leaf, x := range s.asked {
 		if x.cancelled {
@@ -122,6 +167,7 @@ func (s *sub) takeBack(run wire.Run) {
 		}
 	}
 	s.late = 0
+	return any
 }
 
 // forget takes out leaves that the peer has said will not come.
@@ -129,9 +175,7 @@ func (s *sub) forget(run wire.Run) {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
 	s.each(run, func(leaf uint32, x expect) {
-		if x.cancelled {
-			s.late--
-		}
+		s.unbook(x)
 		delete(s.asked, leaf)
 	})
 }
@@ -166,9 +210,8 @@ func (c *conn) arrive(handle, leaf uint32, size int) (*sub, expect, error) {
 	if s := c.subs[handle]; s != nil {
 		if x, ok := s.asked[leaf]; ok {
 			delete(s.asked, leaf)
-			if x.cancelled {
-				s.late--
-			}
+			s.unbook(x)
+			c.coming, c.leaf = s, leaf
 			if x.size >= 0 && int(x.size) != size {
 				return nil, x, violation("leaf %d is %d bytes long, not %d", leaf, size, x.size)
 			}
