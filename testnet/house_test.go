@@ -29,6 +29,8 @@ var mayImport = map[string][]string{
 	"transfer":       {"transfer"},
 	"transfer/wire":  {"transfer/wire"},
 	"transfer/sched": {"transfer/sched"},
+
+	"transfer/pairsum": {"transfer/pairsum"},
 	"node":           {"node", "chunker", "dht", "transfer"},
 	"node/api":       {"node/api"},
 	"node/store":     {"node/store", "chunker"},

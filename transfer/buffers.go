@@ -45,8 +45,8 @@ func (p *buffers) put(b *buffer) {
 	}
 }
 
-// batch is verified leaves on their way from a conn's reader to the writers of a
-// session: one large leaf, or as many small ones as arrived together.
+// batch is leaves on their way from a conn's reader to the writers of a session: one
+// large leaf, or as many small ones as arrived together.
 type batch struct {
 	sub    *sub
 	buf    *buffer
@@ -58,7 +58,11 @@ type batch struct {
 type placed struct {
 	leaf      uint32
 	off, size int
+	want      digest
+	bad       bool // the payload has another digest
 }
+
+func (b *batch) payload(l *placed) []byte { return b.buf.b[l.off : l.off+l.size] }
 
 func (p *buffers) getBatch(s *sub, room int) *batch {
 	b, ok := p.batches.Get().(*batch)

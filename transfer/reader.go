@@ -7,7 +7,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"slices"
 	"time"
@@ -16,23 +15,20 @@ import (
 )
 
 const (
-	readBuffer = 32 << 10  // larger reads go past it, straight into the leaf's buffer
-	hashPiece  = 128 << 10 // payload is hashed in pieces of this while it is in the cache
+	readBuffer = 32 << 10 // larger reads go past it, straight into the leaf's buffer
 
 	maxFrames   = 200_000                // control frames a peer may send in
 	framesEvery = 10 * time.Second       // this time
 	progress    = 100 * time.Millisecond // between signs of life while a leaf comes
 )
 
-// reader takes frames off a conn's stream: it answers for the limits, checks
-// leaves against what was asked, and passes the rest on.
+// reader takes frames off a conn's stream: it answers for the limits, and passes
+// leaves that were asked to the session's writers and the rest on.
 type reader struct {
 	c    *conn
 	br   *bufio.Reader
-	hash hash.Hash
-	sum  []byte
 	body []byte // of a control frame
-	b    *batch // verified leaves not handed on yet
+	b    *batch // leaves not handed on yet
 
 	hello   bool      // the peer has said it
 	inFrame bool      // a frame has begun
@@ -51,7 +47,7 @@ type reader struct {
 
 // readLoop is the conn's reader.
 func (c *conn) readLoop() error {
-	r := &reader{c: c, hash: sha256.New(), sum: make([]byte, 0, sha256.Size), last: time.Now()}
+	r := &reader{c: c, last: time.Now()}
 	r.since = r.last
 	r.br = bufio.NewReaderSize(r, readBuffer)
 	defer r.recycle()
@@ -156,8 +152,8 @@ func (r *reader) count() error {
 	return nil
 }
 
-// data reads a leaf into a pooled buffer, hashing it as it comes, and compares
-// the digest with the one that was asked for.
+// data reads a leaf that was asked for into a pooled buffer. The session's writers
+// compare its digest with the one that is wanted.
 func (r *reader) data(n int) error {
 	size := n - wire.DataHeaderSize
 	if size < 0 {
@@ -184,24 +180,16 @@ func (r *reader) data(n int) error {
 	if err := r.payload(s, r.b.buf.b[off:off+size]); err != nil {
 		return err
 	}
-	r.sum = r.hash.Sum(r.sum[:0])
-	if digest(r.sum) != want.digest {
-		err := violation("leaf %d has the wrong hash", leaf)
-		s.ses.in.post(note{sub: s, bad: true, leaf: leaf, size: size}, 0)
-		return err
-	}
 	r.b.used += size
-	r.b.leaves = append(r.b.leaves, placed{leaf: leaf, off: off, size: size})
+	r.b.leaves = append(r.b.leaves, placed{leaf: leaf, off: off, size: size, want: want.digest})
 	return nil
 }
 
-// payload fills p, hashing each piece while it is hot.
+// payload fills p and gives signs of life meanwhile.
 func (r *reader) payload(s *sub, p []byte) error {
-	r.hash.Reset()
 	r.moved, r.marked = 0, r.last
 	for len(p) > 0 {
-		n, err := r.br.Read(p[:min(len(p), hashPiece)])
-		r.hash.Write(p[:n])
+		n, err := r.br.Read(p)
 		p = p[n:]
 		r.got(n)
 		if err != nil {

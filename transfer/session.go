@@ -31,8 +31,11 @@ type session struct {
 	root cid.Cid
 	in   inbox
 	work chan *batch   // to the writers
+	turn chan struct{} // has room for the writer that hashes; it alone touches paired
 	done chan struct{} // closed when the fetch is over
 	wg   sync.WaitGroup
+
+	paired time.Time // when leaves came last
 
 	gotMu sync.Mutex
 	got   []uint64 // leaves being written or held, a bit each
@@ -117,6 +120,7 @@ func newSession(e *Engine, job Job) *session {
 	s := &session{
 		e: e, job: job, root: job.Root(),
 		work:  make(chan *batch, e.cfg.Writers),
+		turn:  make(chan struct{}, 1),
 		done:  make(chan struct{}),
 		sched: sched.New(sched.Config{Seed: rand.Uint64()}),
 		peers: make(map[peer.ID]*source),

@@ -35,9 +35,10 @@ type sub struct {
 	c      *conn
 	handle uint32
 
-	asked map[uint32]expect // by leaf
-	late  int               // cancelled ones among asked
-	owed  int64             // the cost of the others
+	asked  map[uint32]expect // by leaf
+	late   int               // cancelled ones among asked
+	owed   int64             // the cost of the others
+	spoilt bool              // a leaf with a wrong hash has come
 
 	moved  time.Time // something came, or was asked of an idle peer; the session owner's
 	choked bool      // the owner's too
@@ -116,6 +117,15 @@ func (s *sub) unbook(x expect) {
 	} else {
 		s.owed -= x.cost()
 	}
+}
+
+// spoil notes a leaf with a wrong hash. It tells whether it is the first one.
+func (s *sub) spoil() (first bool) {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	first = !s.spoilt
+	s.spoilt = true
+	return first
 }
 
 // owes is how many bytes have been asked and neither come nor been taken back.
