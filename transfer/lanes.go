@@ -93,6 +93,7 @@ func (s *session) join(now time.Time, w wider) {
 	}
 	sub.moved = now
 	p.subs = append(p.subs, sub)
+	s.e.log.Debug("opened a further connection", "peer", p.id, "lane", w.lane)
 	w.c.send(wire.Want{Handle: sub.handle, Root: s.root})
 }
 
@@ -200,19 +201,29 @@ func (s *session) minLanes(now time.Time) {
 			p.lanes.fast = float64(p.lanes.came) >= laneRate*dt.Seconds()
 			p.lanes.came, p.lanes.since = 0, now
 		}
-		if len(p.subs) == 1 || now.Sub(p.useful) >= laneStall/2 {
-			continue
-		}
-		for _, sub := range p.subs {
-			if now.Sub(sub.moved) < laneStall || sub.owes() == 0 {
-				continue
-			}
-			if sub == p.sub {
-				s.part(now, p, s.cands.retry)
-			} else {
-				s.narrow(now, p, sub)
-			}
-			break // one at a time
+		switch sub := p.stuck(now); sub {
+		case nil:
+		case p.sub:
+			s.part(now, p, s.cands.retry)
+		default:
+			s.narrow(now, p, sub)
 		}
 	}
+}
+
+// stuck is a connection that is silent and should not be, while others are well.
+func (p *source) stuck(now time.Time) (stuck *sub) {
+	well := false
+	for _, sub := range p.subs {
+		switch {
+		case now.Sub(sub.moved) < laneStall || sub.owes() == 0:
+			well = true
+		default:
+			stuck = sub
+		}
+	}
+	if !well || len(p.subs) == 1 {
+		return nil
+	}
+	return stuck
 }
