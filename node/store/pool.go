@@ -21,6 +21,8 @@ type pooled[V io.Closer] struct {
 	err  error
 	refs int
 	used uint64
+
+	writing sync.Mutex // for the holder's use
 }
 
 func newPool[K comparable, V io.Closer](max int) *pool[K, V] {

@@ -149,6 +149,8 @@ func (d *Download) writeShared(at spot, data []byte) error {
 		return err
 	}
 	defer d.dst.files.release(h)
+	h.writing.Lock() // the kernel writes a file in turn anyway, and spins meanwhile
+	defer h.writing.Unlock()
 	return writeSparse(h.v, data, at.offset)
 }
 
