@@ -31,13 +31,13 @@ var mayImport = map[string][]string{
 	"transfer/sched": {"transfer/sched"},
 
 	"transfer/pairsum": {"transfer/pairsum"},
-	"node":           {"node", "chunker", "dht", "transfer"},
-	"node/api":       {"node/api"},
-	"node/store":     {"node/store", "chunker"},
-	"cmd":            {"cmd", "node", "chunker"},
-	"examples":       {"examples", "node"},
-	"testnet":        {"testnet", "node"},
-	"testnet/bench":  {"testnet", "node", "chunker", "dht", "transfer"},
+	"node":             {"node", "chunker", "dht", "transfer"},
+	"node/api":         {"node/api"},
+	"node/store":       {"node/store", "chunker"},
+	"cmd":              {"cmd", "node", "chunker"},
+	"examples":         {"examples", "node"},
+	"testnet":          {"testnet", "node"},
+	"testnet/bench":    {"testnet", "node", "chunker", "dht", "transfer"},
 }
 
 // leaves are the packages that have to stay usable alone; their tests keep to it as well.

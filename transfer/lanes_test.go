@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/event"
 	"github.com/libp2p/go-libp2p/core/metrics"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -73,8 +74,22 @@ func (w *wide) connsTo() []*conn {
 }
 
 func TestLanes(t *testing.T) {
-	w := newWide(t, 3, Config{}, nil)
 	met, left := make(chan struct{}, 10), make(chan struct{}, 10)
+	var identified event.Subscription
+	w := newWide(t, 3, Config{}, func(*wide) { // the seed asks who we are on each connection
+		for range 4 {
+			ev, ok := (<-identified.Out()).(event.EvtPeerIdentificationCompleted)
+			if !ok || len(ev.Protocols) < 2 {
+				t.Errorf("%+v", ev)
+			}
+		}
+	})
+	events := []any{new(event.EvtPeerIdentificationCompleted), new(event.EvtPeerIdentificationFailed)}
+	var err error
+	if identified, err = w.seed.EventBus().Subscribe(events); err != nil {
+		t.Fatal(err)
+	}
+	defer identified.Close()
 	w.seed.Network().Notify(&network.NotifyBundle{
 		ConnectedF:    func(network.Network, network.Conn) { met <- struct{}{} },
 		DisconnectedF: func(network.Network, network.Conn) { left <- struct{}{} },

@@ -13,6 +13,9 @@ import (
 // its CID), discovery of peers (only hints are passed on), encryption (the
 // transport has it).
 //
+// A peer may open some more streams to another one, on connections of their own, and
+// want the same root on each. Each stream stands for itself.
+//
 // A stream carries two independent directions. A side that wants a root binds a
 // handle of its choosing to it with [Want]; from then on both sides name that
 // subscription by the handle. Below, "requester" is the side that sent the want
