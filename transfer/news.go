@@ -158,8 +158,12 @@ func (s *session) message(now time.Time, p *source, n note) error {
 		if m.Code != wire.CodeElsewhere {
 			p.lost = now
 		}
+		var asked []wire.Run
 		for _, r := range m.Runs {
-			n.sub.forget(r)
+			asked = n.sub.forget(asked, r)
+		}
+		if n.sub != p.sub {
+			m.Runs = mergeRuns(asked) // the rest is told on the first connection, and in order
 		}
 		s.handle(now, sched.Lost{Peer: p.id, Runs: schedRuns(m.Runs)})
 	case wire.Choke:

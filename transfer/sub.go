@@ -180,14 +180,17 @@ func (s *sub) takeBack(run wire.Run) (any bool) {
 	return any
 }
 
-// forget takes out leaves that the peer has said will not come.
-func (s *sub) forget(run wire.Run) {
+// forget takes out leaves that the peer has said will not come. Those that had been
+// asked are appended to asked.
+func (s *sub) forget(asked []wire.Run, run wire.Run) []wire.Run {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
 	s.each(run, func(leaf uint32, x expect) {
 		s.unbook(x)
 		delete(s.asked, leaf)
+		asked = addLeaf(asked, leaf)
 	})
+	return asked
 }
 
 // each calls f for the asked leaves of a run, which may be much longer than what
