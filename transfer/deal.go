@@ -16,7 +16,7 @@ import (
 
 const (
 	dealIdle = 20 * time.Millisecond // nobody asked for anything so long: a round is over
-	dealLong = time.Second           // and so long, though something is still being sent
+	dealLong = 10 * time.Second      // and so long, though something is still being sent
 	dealWait = 2 * time.Second       // a member that finds nothing to ask for so long may take anything
 )
 
@@ -186,9 +186,15 @@ func (w *swarms) redeal(s *swarm, now time.Time) time.Duration {
 // others have, ask for anything. mu is held.
 func (w *swarms) exempt(s *swarm, now time.Time) {
 	d := &s.deal
+	var freed []*dealMember
+	for _, m := range d.members {
+		if d.spread.Withheld(m.id) && now.Sub(m.asked) >= dealWait {
+			d.spread.Exempt(m.id)
+			freed = append(freed, m)
+		}
+	}
 	for sv, m := range s.members {
-		if m.deal != nil && d.spread.Withheld(m.deal.id) && now.Sub(m.deal.asked) >= dealWait {
-			d.spread.Exempt(m.deal.id)
+		if m.deal != nil && slices.Contains(freed, m.deal) {
 			sv.c.send(wire.HaveAll{Handle: sv.handle})
 		}
 	}

@@ -94,7 +94,7 @@ func (s *session) join(now time.Time, w wider) {
 	sub.moved = now
 	p.subs = append(p.subs, sub)
 	s.e.log.Debug("opened a further connection", "peer", p.id, "lane", w.lane)
-	w.c.send(wire.Want{Handle: sub.handle, Root: s.root})
+	w.c.send(wire.Want{Handle: sub.handle, Flags: s.wantFlags() &^ wire.WantPeers, Root: s.root})
 }
 
 // narrow leaves a lane and asks for what it owes on the other connections.
