@@ -26,6 +26,9 @@ type Config struct {
 	Offline   bool         // no network at all: only the store is opened
 	Transient bool         // ends with the one thing it was made for: leaves other unfinished fetches alone, and tells clients
 	Logger    *slog.Logger // nil: silent
+
+	Limits        api.Limits // on what is swapped with peers; SetLimits and the schedule go before them
+	LimitSchedule []string   // rules like "mon-fri 08:00-18:00 up=1MB/s"; where several hold, the first goes first
 }
 
 // settings is a Config checked and with its defaults filled in.
@@ -39,6 +42,8 @@ type settings struct {
 	offline   bool
 	transient bool
 	log       *slog.Logger
+	limits    rates
+	schedule  schedule
 }
 
 // Check tells what is wrong with a Config, without touching disk or network. The
@@ -89,7 +94,11 @@ func (c Config) settle() (settings, error) {
 	if s.bootstrap, err = parsePeers(c.Bootstrap); err != nil {
 		return s, fmt.Errorf("bootstrap address %w", err)
 	}
-	return s, nil
+	if s.limits, err = checkLimits(c.Limits); err != nil {
+		return s, err
+	}
+	s.schedule, err = parseSchedule(c.LimitSchedule)
+	return s, err
 }
 
 // parsePeers reads multiaddrs that end in /p2p/<id> and gathers them by peer, in the

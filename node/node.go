@@ -30,6 +30,7 @@ type Node struct {
 	named   *named
 	dht     *dht.DHT
 	swap    *transfer.Engine
+	limits  *limits
 	started time.Time
 	ready   chan struct{} // closed once the node answers
 
@@ -54,6 +55,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	n := &Node{
 		set: set, log: set.log, started: time.Now(),
 		ready: make(chan struct{}), fetches: map[cid.Cid]*fetch{},
+		limits: &limits{log: set.log, base: set.limits, rules: set.schedule},
 	}
 	if err := n.open(set); err != nil {
 		n.Close()
@@ -89,6 +91,7 @@ func (n *Node) open(set settings) (err error) {
 	n.swap = transfer.New(n.host, source{n.store}, transfer.Config{
 		Logger: set.log, Gater: &gater{profile: set.profile, named: n.named}, Traffic: n.traffic,
 	})
+	n.limits.start(n.swap.SetLimits)
 	return nil
 }
 
@@ -107,6 +110,7 @@ func (n *Node) Run(ctx context.Context) error {
 		group.Go(func() error { return n.dht.Run(ctx) })
 		group.Go(func() error { return n.swap.Run(ctx) })
 		group.Go(func() error { return n.provideShares(ctx) })
+		group.Go(func() error { return n.limits.run(ctx) })
 	}
 	n.mu.Lock()
 	n.running = ctx

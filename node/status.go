@@ -55,7 +55,7 @@ func (n *Node) Status(ctx context.Context) (api.Status, error) {
 	s := api.Status{
 		ID: id.ID, Addrs: id.Addrs, Version: Version(), Home: n.set.home, Network: n.set.profile.Name,
 		Uptime: time.Since(n.started).Seconds(), Memory: residentBytes(), Shares: len(shares),
-		Transfers: []api.Progress{},
+		Transfers: []api.Progress{}, Limits: n.limits.get(time.Now()).Rates(),
 	}
 	for _, share := range shares {
 		s.SharedBytes += share.HaveBytes

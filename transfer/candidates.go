@@ -189,6 +189,7 @@ func (k *candidates) free(id peer.ID) *candidate {
 
 // dial starts as many dials as are due.
 func (s *session) dial(ctx context.Context) {
+	s.cands.maxActive = s.e.limits.mostPeers(s.e.cfg.MaxPeers)
 	for {
 		ai, ok := s.cands.pick(time.Now())
 		if !ok {

@@ -34,6 +34,7 @@ type conn struct {
 	inbound  bool
 	lane     int  // 0: on the host's own connection; else the conn owns its connection
 	loopback bool // the peer is on this machine
+	up, down gate // what its bytes pass
 	out      outbox
 	srv      server
 	turns    turns
@@ -70,6 +71,8 @@ func newConn(e *Engine, s network.Stream, inbound bool, lane int) *conn {
 // conn is left.
 func (c *conn) run() {
 	defer c.e.wg.Done()
+	c.up, c.down = c.e.limits.join(c.peer)
+	defer c.e.limits.leave(c.peer)
 	written := make(chan struct{})
 	go func() {
 		defer close(written)

@@ -42,6 +42,7 @@ type Config struct {
 	PeersEvery    time.Duration // between peer exchange messages; 2 s
 	HaveDelay     time.Duration // a verified leaf waits this long at most to be announced; 25 ms
 	WatchEvery    time.Duration // between calls of a fetch's watch; 200 ms
+	Limits        Limits        // at first; SetLimits changes them
 
 	// What the host was given, for the lanes, which are dialled beside it. Nil: none.
 	Gater   connmgr.ConnectionGater
@@ -97,6 +98,7 @@ type Engine struct {
 	swarms *swarms
 	uplink uplink
 	dialer laneDialer
+	limits *limiter
 
 	done chan struct{} // closed by Close
 	wg   sync.WaitGroup
@@ -118,7 +120,7 @@ type laneOf struct {
 func New(h host.Host, src Source, cfg Config) *Engine {
 	cfg = cfg.withDefaults()
 	e := &Engine{
-		host: h, src: src, cfg: cfg, log: cfg.Logger,
+		host: h, src: src, cfg: cfg, log: cfg.Logger, limits: newLimiter(cfg.Limits),
 		done:    make(chan struct{}),
 		conns:   make(map[peer.ID][]*conn),
 		opening: make(map[laneOf]chan struct{}),

@@ -20,6 +20,7 @@ const (
 	maxFrames   = 200_000                // control frames a peer may send in
 	framesEvery = 10 * time.Second       // this time
 	progress    = 100 * time.Millisecond // between signs of life while a leaf comes
+	gather      = 100 * time.Millisecond // for this long at most, small leaves are gathered
 )
 
 // reader takes frames off a conn's stream: it answers for the limits, and passes
@@ -36,6 +37,7 @@ type reader struct {
 	armed   time.Time // the deadline was set
 	frames  int       // control frames since
 	since   time.Time
+	begun   time.Time // b was
 
 	total int64 // payload bytes of leaves, ever
 	told  int64 // of these, told the peer
@@ -128,6 +130,7 @@ func (r *reader) frame() error {
 		return r.block(h.Kind, n)
 	}
 	r.handOver()
+	r.c.down.count(wire.HeaderSize + n)
 	if err := r.count(); err != nil {
 		return err
 	}
@@ -165,6 +168,7 @@ func (r *reader) data(n int) error {
 	}
 	handle, leaf := wire.ParseDataHeader(b)
 	r.skip(wire.DataHeaderSize)
+	r.c.down.count(headerRoom)
 	s, want, err := r.c.arrive(handle, leaf, size)
 	if err != nil {
 		return err
@@ -189,10 +193,13 @@ func (r *reader) data(n int) error {
 func (r *reader) payload(s *sub, p []byte) error {
 	r.moved, r.marked = 0, r.last
 	for len(p) > 0 {
-		n, err := r.br.Read(p)
+		n, err := r.br.Read(p[:r.c.down.piece(len(p))])
 		p = p[n:]
 		r.got(n)
 		if err != nil {
+			return err
+		}
+		if err := r.hold(n); err != nil {
 			return err
 		}
 		if r.moved += n; r.last.Sub(r.marked) >= progress && len(p) > 0 {
@@ -228,7 +235,7 @@ func (r *reader) got(n int) {
 // surplus throws away a leaf nobody waits for any more.
 func (r *reader) surplus(s *sub, leaf uint32, size int) error {
 	r.handOver()
-	if _, err := r.br.Discard(size); err != nil {
+	if err := r.discard(size); err != nil {
 		return err
 	}
 	r.got(size)
@@ -243,13 +250,13 @@ func (r *reader) surplus(s *sub, leaf uint32, size int) error {
 
 // makeRoom prepares the batch for a leaf of size bytes. What it holds is handed
 // on first if the leaf is not for the same session, does not fit, or has to be
-// waited for.
+// waited for, also where a limit makes us wait.
 func (r *reader) makeRoom(s *sub, size int) {
-	if b := r.b; b != nil && (b.sub != s || len(b.buf.b)-b.used < size || r.br.Buffered() < size) {
+	if b := r.b; b != nil && (b.sub != s || len(b.buf.b)-b.used < size || r.br.Buffered() < size || r.last.Sub(r.begun) >= gather) {
 		r.handOver()
 	}
 	if r.b == nil {
-		r.b = r.c.e.bufs.getBatch(s, size)
+		r.b, r.begun = r.c.e.bufs.getBatch(s, size), r.last
 	}
 }
 
@@ -283,7 +290,7 @@ func (r *reader) block(k wire.Kind, n int) error {
 	buf := r.c.e.bufs.get(n)
 	defer r.c.e.bufs.put(buf)
 	body := buf.b[:n]
-	if _, err := io.ReadFull(r.br, body); err != nil {
+	if err := r.fill(body); err != nil {
 		return err
 	}
 	m, err := wire.Decode(k, body)
@@ -325,8 +332,7 @@ func (r *reader) awaited(k wire.Kind, n int) (bool, error) {
 	if err := r.count(); err != nil {
 		return false, err
 	}
-	_, err = r.br.Discard(n)
-	return false, err
+	return false, r.discard(n)
 }
 
 // control reads any other known message.

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/network"
+
 	"shoal/transfer/wire"
 )
 
@@ -100,16 +102,32 @@ func (c *conn) writeOnce() (bool, error) {
 		return false, nil
 	}
 	if b := c.out.take(); len(b) > 0 {
-		err := c.write(b)
+		c.up.count(len(b))
+		err := c.push(b)
 		c.out.recycle(b)
 		return true, err
 	}
 	return c.srv.step()
 }
 
-// write sends b. A reader that takes nothing for StallTimeout is an error, a slow
-// one is not.
+// write sends b no faster than the limits allow.
 func (c *conn) write(b []byte) error {
+	for len(b) > 0 {
+		n := c.up.piece(len(b))
+		if !c.up.pass(n, c.done) {
+			return network.ErrReset // the conn has its own reason
+		}
+		if err := c.push(b[:n]); err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return nil
+}
+
+// push sends b at once. A reader that takes nothing for StallTimeout is an error, a slow
+// one is not.
+func (c *conn) push(b []byte) error {
 	for {
 		if err := c.s.SetWriteDeadline(time.Now().Add(c.e.cfg.StallTimeout)); err != nil {
 			return fmt.Errorf("set write deadline: %w", err)

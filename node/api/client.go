@@ -115,6 +115,16 @@ func (c *Client) Verify(ctx context.Context, req VerifyRequest, progress func(Pr
 	return run[VerifyResult](ctx, c, "/v1/verify", req, progress)
 }
 
+// Limits implements Service.
+func (c *Client) Limits(ctx context.Context) (LimitState, error) {
+	return ask[LimitState](ctx, c, "GET", "/v1/limits")
+}
+
+// SetLimits implements Service.
+func (c *Client) SetLimits(ctx context.Context, req LimitRequest) (LimitState, error) {
+	return send[LimitState](ctx, c, "POST", "/v1/limits", req)
+}
+
 // Version implements Service. It is the cheapest way to see whether a daemon runs.
 func (c *Client) Version(ctx context.Context) (Version, error) {
 	return ask[Version](ctx, c, "GET", "/v1/version")
@@ -122,8 +132,13 @@ func (c *Client) Version(ctx context.Context) (Version, error) {
 
 // ask makes a request that is answered by one JSON value.
 func ask[T any](ctx context.Context, c *Client, method, path string) (T, error) {
+	return send[T](ctx, c, method, path, nil)
+}
+
+// send makes a request with the object req, if it is not nil, that is answered by one JSON value.
+func send[T any](ctx context.Context, c *Client, method, path string, req any) (T, error) {
 	var v T
-	body, err := c.do(ctx, method, path, nil)
+	body, err := c.do(ctx, method, path, req)
 	if err != nil {
 		return v, err
 	}

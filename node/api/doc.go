@@ -20,6 +20,8 @@
 //	POST   /v1/get        GetRequest        stream: Progress, GetResult
 //	POST   /v1/cat        CatRequest        frames: the bytes, Progress, CatResult
 //	POST   /v1/verify     VerifyRequest     stream: Progress, VerifyResult
+//	GET    /v1/limits                       LimitState
+//	POST   /v1/limits     LimitRequest      LimitState                  sets limits by hand
 //	GET    /v1/providers?ref=REF            stream: Provider
 //
 // REF is a CID, an absolute path or a name (MatchShare); for providers a CID or link. Fields of the JSON objects are those

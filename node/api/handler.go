@@ -30,6 +30,8 @@ func Handler(svc Service, log *slog.Logger) http.Handler {
 	mux.Handle("POST /v1/get", stream(h, svc.Get))
 	mux.Handle("POST /v1/verify", stream(h, svc.Verify))
 	mux.HandleFunc("POST /v1/cat", h.cat)
+	mux.Handle("GET /v1/limits", plain(h, func(r *http.Request) (LimitState, error) { return svc.Limits(r.Context()) }))
+	mux.Handle("POST /v1/limits", object(h, svc.SetLimits))
 	mux.HandleFunc("GET /v1/providers", h.find)
 	mux.HandleFunc("/", h.unknown)
 	return mux
@@ -54,6 +56,18 @@ func plain[T any](h *handler, call func(*http.Request) (T, error)) http.Handler 
 		if err := json.NewEncoder(w).Encode(v); err != nil {
 			h.log.Debug("api answer not sent", "path", r.URL.Path, "err", err)
 		}
+	})
+}
+
+// object reads the request object and answers with one.
+func object[Req, Res any](h *handler, call func(context.Context, Req) (Res, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var req Req
+		if err := readBody(w, r, &req); err != nil {
+			h.fail(w, r, err)
+			return
+		}
+		plain(h, func(r *http.Request) (Res, error) { return call(r.Context(), req) }).ServeHTTP(w, r)
 	})
 }
 

@@ -29,7 +29,7 @@ func TestRequests(t *testing.T) {
 		{"too long", "POST", "/v1/get", `{"link":"` + strings.Repeat("x", 1<<20) + `"}`, 400, `longer than`},
 		{"nothing of that name", "GET", "/v1/entries?ref=x", "", 404, `"code":"not_found"`},
 		{"ref missing", "DELETE", "/v1/shares", "", 400, `"code":"invalid"`},
-		{"unknown route", "GET", "/v1/limits", "", 422, `"code":"unsupported"`},
+		{"unknown route", "GET", "/v1/weather", "", 422, `"code":"unsupported"`},
 		{"unknown version", "GET", "/v2/id", "", 422, `versions`},
 	} {
 		t.Run(row.name, func(t *testing.T) {

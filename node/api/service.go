@@ -67,6 +67,13 @@ type Service interface {
 	// Codes: not_found, conflict (an ambiguous name).
 	Verify(ctx context.Context, req VerifyRequest, progress func(Progress)) (VerifyResult, error)
 
+	// Limits tells which rate limits are in force, and why.
+	Limits(ctx context.Context) (LimitState, error)
+
+	// SetLimits sets rate limits by hand, at once and also for transfers under way, and returns what is in force then.
+	// Codes: invalid (a rate below 0, or too low to be meant).
+	SetLimits(ctx context.Context, req LimitRequest) (LimitState, error)
+
 	// Version tells which build answers.
 	Version(ctx context.Context) (Version, error)
 }

@@ -132,6 +132,17 @@ func (s *service) Verify(_ context.Context, req api.VerifyRequest, _ func(api.Pr
 	return api.VerifyResult{CID: req.Ref, OK: !req.Full}, nil
 }
 
+func (s *service) Limits(context.Context) (api.LimitState, error) {
+	return api.LimitState{Up: api.Limit{Rate: 5, Source: api.LimitHand}, Schedule: []string{}}, nil
+}
+
+func (s *service) SetLimits(_ context.Context, req api.LimitRequest) (api.LimitState, error) {
+	if req.Up == nil || *req.Up < 0 {
+		return api.LimitState{}, api.Errorf(api.Invalid, "no rate")
+	}
+	return api.LimitState{Up: api.Limit{Rate: *req.Up, Source: api.LimitHand}, Schedule: []string{}}, nil
+}
+
 func (s *service) Version(context.Context) (api.Version, error) {
 	return api.Version{Version: "test"}, nil
 }
@@ -222,6 +233,15 @@ func TestSame(t *testing.T) {
 		{"remove", func(s api.Service) answer { v, err := s.Remove(ctx, "bafy1"); return result(v, err) }},
 		{"status", func(s api.Service) answer { v, err := s.Status(ctx); return result(v, err) }},
 		{"peers", func(s api.Service) answer { v, err := s.Peers(ctx); return result(v, err) }},
+		{"limits", func(s api.Service) answer { v, err := s.Limits(ctx); return result(v, err) }},
+		{"set limits", func(s api.Service) answer {
+			v, err := s.SetLimits(ctx, api.LimitRequest{Up: new(int64)})
+			return result(v, err)
+		}},
+		{"set no limits", func(s api.Service) answer {
+			v, err := s.SetLimits(ctx, api.LimitRequest{})
+			return result(v, err)
+		}},
 		{"find nothing", func(s api.Service) answer { return result(nil, s.Find(ctx, "", nil)) }},
 		{"verify", func(s api.Service) answer {
 			v, err := s.Verify(ctx, api.VerifyRequest{Ref: "a", Full: true}, nil)

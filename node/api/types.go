@@ -176,6 +176,7 @@ type Status struct {
 	SentRate     float64    `json:"sent_rate"` // bytes a second, all peers and protocols
 	Received     int64      `json:"received"`  // bytes since the start
 	Sent         int64      `json:"sent"`
+	Limits       Limits     `json:"limits"`    // in force now
 	Transfers    []Progress `json:"transfers"` // fetches that run now; never null
 }
 
