@@ -109,6 +109,7 @@ func (s *session) hear(now time.Time, n note) error {
 		return nil
 	case n.progress > 0:
 		p.useful, n.sub.moved = now, now
+		s.stats.progressed(p.id, n.progress)
 		s.handle(now, sched.Progress{Peer: p.id, Bytes: n.progress})
 		return nil
 	}

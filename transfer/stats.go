@@ -18,6 +18,8 @@ type tally struct {
 	bytes              int64
 	duplicate, corrupt int64
 	from               map[peer.ID]int64
+	partial            map[peer.ID]int64   // bytes of leaves that are not whole yet, by sender
+	ahead              int64               // bytes that the rate counts before the leaf they are of
 	history            [rateTicks + 1]mark // a ring of bytes at the last ticks
 	ticks              int
 }
@@ -29,7 +31,7 @@ type mark struct {
 
 func (t *tally) init(now time.Time) {
 	t.started = now
-	t.from = make(map[peer.ID]int64)
+	t.from, t.partial = make(map[peer.ID]int64), make(map[peer.ID]int64)
 	t.history[0] = mark{at: now}
 }
 
@@ -44,8 +46,21 @@ func (t *tally) want(size int, has bool) {
 	}
 }
 
+// progressed counts bytes of a leaf that is not whole yet: at a low rate one takes
+// longer than the rate is taken over.
+func (t *tally) progressed(id peer.ID, n int) {
+	t.partial[id] += int64(n)
+	t.ahead += int64(n)
+}
+
 // arrived counts a leaf.
 func (t *tally) arrived(now time.Time, id peer.ID, size int, surplus bool) {
+	if n := min(t.partial[id], int64(size)); n > 0 {
+		t.partial[id] -= n
+		if !surplus {
+			t.ahead -= n
+		}
+	}
 	if surplus {
 		t.duplicate += int64(size)
 		return
@@ -70,7 +85,7 @@ func (t *tally) appeared(size int) {
 
 func (t *tally) tick(now time.Time) {
 	t.ticks++
-	t.history[t.ticks%len(t.history)] = mark{now, t.bytes}
+	t.history[t.ticks%len(t.history)] = mark{now, t.bytes + t.ahead}
 }
 
 // rate is in bytes a second over the last ticks.
@@ -80,7 +95,7 @@ func (t *tally) rate(now time.Time) float64 {
 		oldest = t.history[(t.ticks+1)%len(t.history)]
 	}
 	if d := now.Sub(oldest.at).Seconds(); d > 0 {
-		return float64(t.bytes-oldest.bytes) / d
+		return float64(t.bytes+t.ahead-oldest.bytes) / d
 	}
 	return 0
 }

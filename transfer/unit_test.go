@@ -230,6 +230,29 @@ func TestTally(t *testing.T) {
 	}
 }
 
+// A leaf that takes 10 s counts while it comes, and not once more when it is whole.
+func TestTallyOfSlowLeaves(t *testing.T) {
+	var y tally
+	now := time.Unix(100, 0)
+	y.init(now)
+	for i := range 1000 {
+		now = now.Add(tickEvery)
+		y.progressed("p", 1000)
+		if i%100 == 99 {
+			y.arrived(now, "p", 100_000, false)
+		}
+		y.tick(now)
+		if r := y.rate(now); r < 9_999 || r > 10_001 {
+			t.Fatalf("rate %v after %d ticks", r, i+1)
+		}
+	}
+	y.progressed("p", 1000)
+	y.arrived(now, "p", 2000, true)
+	if y.bytes != 1_000_000 || y.duplicate != 2000 || y.partial["p"] != 0 {
+		t.Errorf("%+v", y)
+	}
+}
+
 func TestInboxMakesReadersWait(t *testing.T) {
 	var in inbox
 	in.init()

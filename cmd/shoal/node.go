@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"shoal/node"
@@ -25,6 +26,7 @@ func (c *call) nodeConfig() node.Config {
 		Transient: c.verb.name != "daemon",
 		Home:      c.home, Network: c.set.one("network"),
 		Listen: c.set.list("listen"), Bootstrap: c.set.list("bootstrap"),
+		Limits: c.set.limits(), LimitSchedule: c.set.list("limit_schedule"),
 		APISocket: true, Logger: c.logger(),
 	}
 }
@@ -48,9 +50,14 @@ func (c *call) daemon(ctx context.Context) (*session, error) {
 		return nil, err
 	}
 	if c.verb.ownNode {
-		for _, f := range []string{"network", "listen", "bootstrap"} {
-			if c.flags.IsSet(f) {
-				c.note("note: a daemon runs for %s, so --%s has no effect", c.home, f)
+		for _, f := range nodeFlags() {
+			name := f.Names()[0]
+			switch {
+			case !c.flags.IsSet(name):
+			case strings.HasPrefix(name, "limit-"):
+				c.note("note: a daemon runs for %s, so --%s has no effect; `shoal limit` sets its limits", c.home, name)
+			default:
+				c.note("note: a daemon runs for %s, so --%s has no effect", c.home, name)
 			}
 		}
 	}

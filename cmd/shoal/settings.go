@@ -31,7 +31,7 @@ type setting struct {
 
 // table lists the settings, in the order in which they are shown.
 func table() []setting {
-	return []setting{
+	return append([]setting{
 		{
 			key: "network", env: "SHOAL_NETWORK", flag: "network", initial: []string{defaultNetwork},
 			teach:   "Whom to meet: lan is the machines around, local is this machine alone.",
@@ -52,7 +52,7 @@ func table() []setting {
 			teach:   "How much the daemon logs: debug, info, warn or error.",
 			example: `"info"`, check: checkLevel,
 		},
-	}
+	}, limitSettings()...)
 }
 
 // valid checks one value.

@@ -56,6 +56,9 @@ func statusText(st api.Status) string {
 	}
 	row("shares", "%d, %s", st.Shares, size(st.SharedBytes))
 	row("traffic", "in %s (%s), out %s (%s)", rate(st.ReceivedRate), size(st.Received), rate(st.SentRate), size(st.Sent))
+	if limits := limitsInForce(st.Limits); limits != "" {
+		row("limits", "%s", limits)
+	}
 	for _, p := range st.Transfers {
 		row("get", "%s %s", gauge(p.Bytes, p.Total, 20), describe(p))
 	}
