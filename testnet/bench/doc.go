@@ -12,6 +12,7 @@
 //	tree    share and fetch the Go source
 //	start   time from get to the first chunk
 //	cat     time from cat to the first byte, and all of a large file; get
+//	limit   the rate under a limit, all peers and each, up and down, 10 s a run
 //	rivals  one large file from process to process (-size), with each tool there
 //	        is: libtorrent, aria2, rsync, nginx with curl; and cp as a limit
 //	small   the same with 10,000 files of 4 KiB

@@ -34,6 +34,7 @@ var cases = []struct {
 	{"tree", "share and fetch a tree of many files", benchTree},
 	{"start", "time from get to the first chunk in a testnet", benchStart},
 	{"cat", "time to the first byte of a large file, and all of it in order", benchCat},
+	{"limit", "rates under each kind of limit, over 10 s", benchLimit},
 	{"rivals", "one large file between two processes, beside other tools", benchRivals},
 	{"small", "10,000 files of 4 KiB, beside other tools", benchSmall},
 	{"crowd", "one seeder and many fetchers at once behind slow links, beside other swarms", benchCrowd},
