@@ -9,8 +9,8 @@ import (
 )
 
 // leastRate is the lowest limit that is taken, in bytes a second: less is a slip, a
-// "5" that was to be 5 MB/s.
-const leastRate = 1000
+// "5" that was to be 5 MB/s, and keeps peers waiting for so long that they give up.
+const leastRate = 10_000
 
 // rateUnits are the units a rate may have, "/s" apart. MB is a million bytes, MiB 1024
 // times 1024, Mbit a million bits.
@@ -50,7 +50,7 @@ func ParseRate(text string) (int64, error) {
 	case v > 1e15:
 		return 0, fmt.Errorf("%q is more than any network carries; off is no limit", text)
 	case v != 0 && v < leastRate:
-		return 0, fmt.Errorf("%q is %.0f bytes a second, too little to be meant; the least is 1kB/s", text, v)
+		return 0, fmt.Errorf("%q is %.0f bytes a second, too little to be meant; the least is 10kB/s", text, v)
 	}
 	return int64(v), nil
 }

@@ -50,7 +50,7 @@ func TestParseRate(t *testing.T) {
 		{"5MB/h", 0, `no unit "MB/h"`},
 		{"5 apples", 0, `no unit "apples"`},
 		{"5", 0, "too little to be meant"},
-		{"999", 0, "the least is 1kB/s"},
+		{"9999", 0, "the least is 10kB/s"},
 		{"1e9", 0, "no unit"},
 		{"99999999GB", 0, "more than any network"},
 	} {
@@ -66,7 +66,7 @@ func TestParseRate(t *testing.T) {
 
 func TestFormatRate(t *testing.T) {
 	for n, want := range map[int64]string{
-		0: "off", 1000: "1kB/s", 1024: "1KiB/s", 500_000: "500kB/s", 5_000_000: "5MB/s", 2 << 20: "2MiB/s",
+		0: "off", 10_000: "10kB/s", 10 << 10: "10KiB/s", 500_000: "500kB/s", 5_000_000: "5MB/s", 2 << 20: "2MiB/s",
 		1_250_000: "1.25MB/s", 1_234_567: "1234567B/s", 1 << 30: "1GiB/s", 125_000_000: "125MB/s",
 	} {
 		got := FormatRate(n)

@@ -10,6 +10,9 @@
 // deal.go and uplink.go about many peers that want the same. A fetch for a reader
 // that follows the leaves in order is a session too, see [Engine.Stream].
 //
+// What the streams carry can be limited while they run ([Limits]): the writer waits
+// before it sends, the reader before it reads on (limit.go).
+//
 // Goroutines. An Engine has one housekeeper (Run). Each conn (one stream) has a
 // reader and a writer; the writer owns everything that serving needs, the
 // reader everything that receiving needs. Each Fetch has one owner, the

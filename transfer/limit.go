@@ -149,8 +149,8 @@ const (
 	leastPiece    = 1 << 10 // bytes
 
 	// burst is how much may be caught up on, as a part of a second. It makes good for
-	// late timers, and is too little to be seen in a sum over seconds.
-	burst = 0.1
+	// late timers, and is little in a sum over ten seconds.
+	burst = 0.2
 )
 
 func newBucket(limit int64) *bucket {

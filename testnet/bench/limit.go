@@ -19,8 +19,7 @@ const limitSeconds = 10
 
 // benchLimit fetches, under each kind of limit, what it lets pass in limitSeconds, and
 // compares the rate with the limit. Peers are two on the other side, so that all
-// together and each differ. A chunk is a tenth of what passes at 1 MB/s: there the two
-// do not end at the same time.
+// together and each differ.
 func benchLimit(ctx context.Context, b *bench) error {
 	for _, mb := range []int64{1, 5, 50} {
 		for _, way := range []struct {
@@ -108,7 +107,9 @@ func limitedFetcher(ctx context.Context, b *bench, limit int64, limits api.Limit
 	}
 	path := filepath.Join(b.dir, "limited")
 	defer os.Remove(path)
-	if err := noise(path, rate*limitSeconds, 0); err != nil {
+	const pair = 2 << 20 // a chunk from each, so that both can end at the same time
+	size := (rate*limitSeconds + pair - 1) / pair * pair
+	if err := noise(path, size, 0); err != nil {
 		return err
 	}
 	shared, _, err := share(ctx, l.daemons[0], path)
@@ -118,11 +119,11 @@ func limitedFetcher(ctx context.Context, b *bench, limit int64, limits api.Limit
 	if _, _, err := share(ctx, l.daemons[1], path); err != nil {
 		return err
 	}
-	_, seconds, err := fetch(ctx, l.daemons[2], shared.Link, path+".copy", rate*limitSeconds)
+	_, seconds, err := fetch(ctx, l.daemons[2], shared.Link, path+".copy", size)
 	if err != nil {
 		return err
 	}
-	s.add(limitSeconds / seconds)
+	s.add(float64(size) / seconds / float64(rate))
 	return nil
 }
 
