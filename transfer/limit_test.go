@@ -243,7 +243,7 @@ func TestCloseWhileLimited(t *testing.T) {
 // is patient cost no peer its place and come once.
 func TestLimitedIsNotStalled(t *testing.T) {
 	if testing.Short() {
-		t.Skip("takes 20 s")
+		t.Skip("takes 10 s")
 	}
 	t.Parallel()
 	const seeds, leaves = 4, 8
@@ -251,8 +251,8 @@ func TestLimitedIsNotStalled(t *testing.T) {
 		name        string
 		seed, leech Limits
 	}{
-		{"down", Limits{}, Limits{Down: 400_000}},
-		{"up", Limits{Up: 100_000}, Limits{}},
+		{"down", Limits{}, Limits{Down: 800_000}},
+		{"up", Limits{Up: 200_000}, Limits{}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
