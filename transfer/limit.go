@@ -148,9 +148,10 @@ const (
 	mostPieces    = 200
 	leastPiece    = 1 << 10 // bytes
 
-	// burst is how much may be caught up on, as a part of a second. It makes good for
-	// late timers, and is little in a sum over ten seconds.
-	burst = 0.2
+	// burst is what may pass at once after a pause, in seconds of the limit, and catchUp
+	// what a late timer is made good for with. Both are little in a sum over ten seconds.
+	burst   = 0.1
+	catchUp = 0.5
 )
 
 func newBucket(limit int64) *bucket {
@@ -170,18 +171,18 @@ func (b *bucket) set(limit int64) {
 	if b.limit.Load() == limit {
 		return
 	}
-	b.refill()
+	b.refill(burst)
 	b.limit.Store(limit)
 	b.balance = min(max(b.balance, -float64(limit)/piecesASecond), 0)
 	close(b.changed)
 	b.changed = make(chan struct{})
 }
 
-// refill brings the balance up to date. mu is held.
-func (b *bucket) refill() {
+// refill brings the balance up to date, to so many seconds of the limit at most. mu is held.
+func (b *bucket) refill(most float64) {
 	now := time.Now()
 	limit := float64(b.limit.Load())
-	b.balance = min(b.balance+now.Sub(b.at).Seconds()*limit, limit*burst)
+	b.balance = max(b.balance, min(b.balance+now.Sub(b.at).Seconds()*limit, limit*most))
 	b.at = now
 }
 
@@ -195,7 +196,7 @@ func (b *bucket) piece() int {
 func (b *bucket) debit(n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.refill()
+	b.refill(burst)
 	b.balance -= float64(n)
 }
 
@@ -209,8 +210,8 @@ func (b *bucket) take(n int, done <-chan struct{}) bool {
 	case <-done:
 		return false
 	}
-	for {
-		wait, changed := b.try(n)
+	for most := burst; ; most = catchUp {
+		wait, changed := b.try(n, most)
 		if wait == 0 {
 			return true
 		}
@@ -231,14 +232,14 @@ func (b *bucket) take(n int, done <-chan struct{}) bool {
 
 // try takes n if nothing is owed, else it tells how long it takes until then, and
 // what to listen to.
-func (b *bucket) try(n int) (wait time.Duration, changed <-chan struct{}) {
+func (b *bucket) try(n int, most float64) (wait time.Duration, changed <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	limit := b.limit.Load()
 	if limit == 0 {
 		return 0, nil
 	}
-	b.refill()
+	b.refill(most)
 	if b.balance >= 0 {
 		b.balance -= float64(n)
 		return 0, nil
