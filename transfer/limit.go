@@ -148,10 +148,12 @@ const (
 	mostPieces    = 200
 	leastPiece    = 1 << 10 // bytes
 
-	// burst is what may pass at once after a pause, in seconds of the limit, and catchUp
-	// what a late timer is made good for with. Both are little in a sum over ten seconds.
+	// catchUp is how much may be caught up on, in seconds of the limit: timers are late
+	// and writers held up where the machine is busy. After a pause it is burst. Both are
+	// little in a sum over ten seconds.
+	catchUp = 0.4
 	burst   = 0.1
-	catchUp = 0.5
+	pause   = time.Second
 )
 
 func newBucket(limit int64) *bucket {
@@ -171,18 +173,21 @@ func (b *bucket) set(limit int64) {
 	if b.limit.Load() == limit {
 		return
 	}
-	b.refill(burst)
+	b.refill()
 	b.limit.Store(limit)
 	b.balance = min(max(b.balance, -float64(limit)/piecesASecond), 0)
 	close(b.changed)
 	b.changed = make(chan struct{})
 }
 
-// refill brings the balance up to date, to so many seconds of the limit at most. mu is held.
-func (b *bucket) refill(most float64) {
+// refill brings the balance up to date. mu is held.
+func (b *bucket) refill() {
 	now := time.Now()
-	limit := float64(b.limit.Load())
-	b.balance = max(b.balance, min(b.balance+now.Sub(b.at).Seconds()*limit, limit*most))
+	since, limit, most := now.Sub(b.at), float64(b.limit.Load()), catchUp
+	if since >= pause {
+		most = burst
+	}
+	b.balance = min(b.balance+since.Seconds()*limit, limit*most)
 	b.at = now
 }
 
@@ -196,7 +201,7 @@ func (b *bucket) piece() int {
 func (b *bucket) debit(n int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.refill(burst)
+	b.refill()
 	b.balance -= float64(n)
 }
 
@@ -210,8 +215,8 @@ func (b *bucket) take(n int, done <-chan struct{}) bool {
 	case <-done:
 		return false
 	}
-	for most := burst; ; most = catchUp {
-		wait, changed := b.try(n, most)
+	for {
+		wait, changed := b.try(n)
 		if wait == 0 {
 			return true
 		}
@@ -232,14 +237,14 @@ func (b *bucket) take(n int, done <-chan struct{}) bool {
 
 // try takes n if nothing is owed, else it tells how long it takes until then, and
 // what to listen to.
-func (b *bucket) try(n int, most float64) (wait time.Duration, changed <-chan struct{}) {
+func (b *bucket) try(n int) (wait time.Duration, changed <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	limit := b.limit.Load()
 	if limit == 0 {
 		return 0, nil
 	}
-	b.refill(most)
+	b.refill()
 	if b.balance >= 0 {
 		b.balance -= float64(n)
 		return 0, nil

@@ -62,6 +62,31 @@ func TestBucketDebit(t *testing.T) {
 	})
 }
 
+// Who was held up catches up on it, within limits; who paused does so less.
+func TestBucketCatchesUp(t *testing.T) {
+	for _, tt := range []struct {
+		held time.Duration
+		want int // milliseconds of the limit that pass at once
+	}{{0, 0}, {300 * time.Millisecond, 300}, {900 * time.Millisecond, 400}, {10 * time.Second, 100}} {
+		t.Run(tt.held.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBucket(1_000_000)
+				b.take(1000, nil)
+				b.take(1, nil) // nothing is owed now
+				time.Sleep(tt.held)
+				start, got := time.Now(), -1
+				for time.Since(start) == 0 {
+					b.take(1000, nil)
+					got++
+				}
+				if got < tt.want || got > tt.want+1 {
+					t.Errorf("%d ms passed at once, not %d", got, tt.want)
+				}
+			})
+		})
+	}
+}
+
 func TestBucketChangesWhileTakersWait(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
