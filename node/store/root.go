@@ -35,6 +35,14 @@ type Root struct {
 // OpenRoot opens a share for serving, or else the live download of root. Files that
 // did not fit are looked at again. ErrNotFound.
 func (s *Store) OpenRoot(root cid.Cid) (*Root, error) {
+	r, err := s.openRoot(root)
+	if errors.Is(err, ErrNotFound) {
+		r, err = s.openRoot(root) // a download may have become a share between the two looks
+	}
+	return r, err
+}
+
+func (s *Store) openRoot(root cid.Cid) (*Root, error) {
 	r := &Root{s: s, root: root}
 	rec, err := s.record(tagShare, root)
 	if err == nil {
