@@ -19,6 +19,7 @@ type bridge struct {
 	name   string // of the bridge, and the prefix of all other names
 	subnet string // "10.x.y."
 	places []place
+	alone  bool // the places reach only the bridge's own address, not each other
 }
 
 // bridgePort is where everybody listens in a namespace.
@@ -40,13 +41,16 @@ func noNamespaces() string {
 }
 
 // newBridge makes a namespace for each rate, in bits a second. The caller closes it.
-func (b *bench) newBridge(rates []int64) (*bridge, error) {
+func (b *bench) newBridge(rates []int64) (*bridge, error) { return b.bridge(rates, false) }
+
+// bridge is newBridge; alone keeps the places from each other.
+func (b *bench) bridge(rates []int64, alone bool) (*bridge, error) {
 	n := bridges.Add(1)
 	subnet, err := freeSubnet(os.Getpid() + int(n))
 	if err != nil {
 		return nil, err
 	}
-	br := &bridge{name: fmt.Sprintf("sb%dx%d", os.Getpid()%1e6, n), subnet: subnet}
+	br := &bridge{name: fmt.Sprintf("sb%dx%d", os.Getpid()%1e6, n), subnet: subnet, alone: alone}
 	if err := br.make(b.dir, rates); err != nil {
 		return nil, errors.Join(err, br.close())
 	}
@@ -72,14 +76,27 @@ func (br *bridge) make(dir string, rates []int64) error {
 
 // join makes one namespace and its veth.
 func (br *bridge) join(p place, i int, rate int64) error {
-	outer := fmt.Sprintf("%sv%d", br.name, i)
+	outer := br.outer(i)
+	port := ""
+	if br.alone {
+		port = fmt.Sprintf("link set dev %s type bridge_slave isolated on\n", outer)
+	}
+	return errors.Join(
+		batch("ip", "", fmt.Sprintf("netns add %s\nlink add %s type veth peer name eth0 netns %[1]s\nlink set dev %[2]s addrgenmode none master %s up\n%s",
+			p.ns, outer, br.name, port)),
+		batch("ip", p.ns, fmt.Sprintf("link set dev lo up\nlink set dev eth0 addrgenmode none up\naddr add %s/24 dev eth0\n", p.ip)),
+		br.shape(i, rate),
+	)
+}
+
+func (br *bridge) outer(i int) string { return fmt.Sprintf("%sv%d", br.name, i) }
+
+// shape limits a place to so many bits a second each way, from now on.
+func (br *bridge) shape(i int, rate int64) error {
 	limit := fmt.Sprintf("root tbf rate %dbit burst %d latency 50ms\n", rate, max(64<<10, rate/8/100))
 	return errors.Join(
-		batch("ip", "", fmt.Sprintf("netns add %s\nlink add %s type veth peer name eth0 netns %[1]s\nlink set dev %[2]s addrgenmode none master %s up\n",
-			p.ns, outer, br.name)),
-		batch("ip", p.ns, fmt.Sprintf("link set dev lo up\nlink set dev eth0 addrgenmode none up\naddr add %s/24 dev eth0\n", p.ip)),
-		batch("tc", "", "qdisc add dev "+outer+" "+limit),
-		batch("tc", p.ns, "qdisc add dev eth0 "+limit),
+		batch("tc", "", "qdisc replace dev "+br.outer(i)+" "+limit),
+		batch("tc", br.places[i].ns, "qdisc replace dev eth0 "+limit),
 	)
 }
 
@@ -87,7 +104,7 @@ func (br *bridge) join(p place, i int, rate int64) error {
 func (br *bridge) close() error {
 	var errs []error
 	for i, p := range br.places {
-		batch("ip", "", fmt.Sprintf("link del %sv%d\n", br.name, i)) // goes with its namespace too, but later
+		batch("ip", "", "link del "+br.outer(i)+"\n") // goes with its namespace too, but later
 		errs = append(errs, batch("ip", "", "netns del "+p.ns+"\n"), os.RemoveAll(p.dir))
 	}
 	return errors.Join(append(errs, batch("ip", "", "link del "+br.name+"\n"))...)
@@ -101,20 +118,51 @@ func (p place) gateway() string {
 	return p.ip[:strings.LastIndexByte(p.ip, '.')] + ".254"
 }
 
-// sent is the number of bytes that place i has put on the wire, headers included.
-func (br *bridge) sent(i int) (int64, error) {
+// counter is what somebody has put on the wire.
+type counter struct {
+	Bytes   int64 `json:"bytes"` // headers included
+	Packets int64 `json:"packets"`
+}
+
+// frameHeaders is what Ethernet, IPv4 and TCP with time stamps add to a packet's payload.
+const frameHeaders = 14 + 20 + 32
+
+// payload is the bytes without headers, as if all packets were TCP's.
+func (c counter) payload() int64 { return c.Bytes - frameHeaders*c.Packets }
+
+func (c counter) minus(d counter) counter { return counter{c.Bytes - d.Bytes, c.Packets - d.Packets} }
+
+// parseQdisc reads the answer of tc -s -j qdisc show for one device.
+func parseQdisc(out []byte) (counter, error) {
+	var qdiscs []counter
+	if err := json.Unmarshal(out, &qdiscs); err != nil {
+		return counter{}, fmt.Errorf("counters %q: %w", out, err)
+	}
+	if len(qdiscs) == 0 {
+		return counter{}, errors.New("no counters")
+	}
+	return qdiscs[0], nil
+}
+
+// sent is what place i has put on the wire.
+func (br *bridge) sent(i int) (counter, error) {
 	out, err := exec.Command("tc", "-n", br.places[i].ns, "-s", "-j", "qdisc", "show", "dev", "eth0").Output()
 	if err != nil {
-		return 0, fmt.Errorf("ask %s for its counters: %w", br.places[i].ns, err)
+		return counter{}, fmt.Errorf("ask %s for its counters: %w", br.places[i].ns, err)
 	}
-	var qdiscs []struct {
-		Kind  string `json:"kind"`
-		Bytes int64  `json:"bytes"`
+	return parseQdisc(out)
+}
+
+// sentByAll is the bytes that all places have put on the wire.
+func (br *bridge) sentByAll() (bytes int64, err error) {
+	for i := range br.places {
+		c, err := br.sent(i)
+		if err != nil {
+			return 0, err
+		}
+		bytes += c.Bytes
 	}
-	if err := json.Unmarshal(out, &qdiscs); err != nil || len(qdiscs) == 0 {
-		return 0, fmt.Errorf("counters of %s: %q: %w", br.places[i].ns, out, err)
-	}
-	return qdiscs[0].Bytes, nil
+	return bytes, nil
 }
 
 // batch runs commands of ip or tc in a namespace.

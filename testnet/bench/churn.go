@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// churnCopies is what the seeder may send before it is killed: every chunk once, headers, and a little for repeats.
+// churnCopies is what the seeder may send before it is killed, headers apart: every chunk once, and a little for repeats.
 const churnCopies = 1.1
 
 // benchChurn is a flash crowd whose seeder is killed (SIGKILL) as soon as it can have sent everything once.
@@ -21,14 +21,16 @@ func benchChurn(ctx context.Context, b *bench) error {
 		return err
 	}
 	defer os.Remove(path)
-	tools := b.installed("churn", b.shoalTool(), libtorrentTool(), aria2Tool())
-	rates := b.rates(0)
-	finished, last := map[string]*series{}, map[string]*series{}
-	for _, t := range tools {
-		finished[t.name] = b.report.row("churn: "+t.name+", fetchers that finished", fmt.Sprintf("of %d", b.crowd))
-		last[t.name] = b.report.row("churn: "+t.name+", last of them done", "s")
-		last[t.name].note = fmt.Sprintf("fluid limit with the seeder %.2f s", fluidLimit(crowdSize, rates))
+	table := fmt.Sprintf("churn: %d fetchers, the seeder is killed after %g copies", b.crowd, churnCopies)
+	tools := b.installed("churn", b.swarms()...)
+	cell := func(t tool, column string) *series { return b.report.cell(table, t.name, column) }
+	for i, t := range tools {
+		finished := cell(t, "finished")
+		if i == 0 {
+			finished.atLeast(float64(b.crowd))
+		}
 	}
+	rates := b.rates(b.crowd, 0)
 	for range b.runs {
 		for _, t := range tools {
 			o, err := b.flash(ctx, t, path, rates, churnCopies)
@@ -39,12 +41,13 @@ func benchChurn(ctx context.Context, b *bench) error {
 				b.report.remark("churn: %s failed: %v", t.name, err)
 				continue
 			}
-			done := slices.DeleteFunc(o.done, func(s float64) bool { return s == 0 })
-			finished[t.name].add(float64(len(done)))
-			finished[t.name].note = fmt.Sprintf("seeder killed after %.2f copies with headers; goal: all", o.copies)
+			done := slices.DeleteFunc(slices.Clone(o.done), func(s float64) bool { return s == 0 })
+			cell(t, "finished").add(float64(len(done)))
 			if len(done) > 0 {
-				last[t.name].add(slices.Max(done))
+				cell(t, "last of them, s").add(slices.Max(done))
 			}
+			cell(t, "copies by the seeder").add(o.copies)
+			b.report.usage(table, t.name).add(o.used)
 		}
 	}
 	return nil

@@ -2,26 +2,34 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"slices"
 	"strings"
 	"syscall"
+	"time"
+
+	"shoal/testnet"
 )
 
 // bench is what the cases share.
 type bench struct {
-	dir    string // scratch, removed at the end
-	bin    string // the shoal binary
-	size   int64  // bytes of the large file
-	runs   int
-	peers  int // daemons in the start-latency case
-	tree   string
-	crowd  int     // fetchers in the crowd cases
-	rate   float64 // Mbit/s of each party in them, both ways
-	report report
+	dir      string // scratch, removed at the end
+	disk     bool   // dir was named, so that it takes what is too large for a RAM disk
+	bin      string // the shoal binary
+	size     int64  // bytes of the large file
+	runs     int
+	peers    int // daemons in the cases start and idle
+	tree     string
+	crowd    int           // fetchers in the crowd cases
+	rate     float64       // Mbit/s of each party in them, both ways
+	idle     time.Duration // how long the idle case watches
+	isolated bool          // this process has a network of its own
+	report   report
 }
 
 // cases in the order they run.
@@ -38,10 +46,17 @@ var cases = []struct {
 	{"rivals", "one large file between two processes, beside other tools", benchRivals},
 	{"small", "10,000 files of 4 KiB, beside other tools", benchSmall},
 	{"crowd", "one seeder and many fetchers at once behind slow links, beside other swarms", benchCrowd},
-	{"churn", "the same, and the seeder is killed once it can have sent everything", benchChurn},
+	{"churn", "the same, and the seeder is killed once it has sent everything", benchChurn},
+	{"slow", "one fetcher, seven fast peers that have a part each, with and without one slow seed", benchSlow},
+	{"latency", "one file over long ways, beside other tools", benchLatency},
+	{"idle", "many daemons that have nothing to do", benchIdle},
+	{"memory", "a daemon that serves 8 large files and fetches 8 others at once", benchMemory},
 	{"version", "version 2 of one large file where version 1 is shared: bytes on the wire", benchVersion},
 	{"sparse", "share and fetch a 1 TiB sparse file, and a file beside it", benchSparse},
 }
+
+// errSaid is a failure that was printed already.
+var errSaid = errors.New("failed")
 
 func main() {
 	if len(os.Args) > 2 && os.Args[1] == streamVerb {
@@ -49,45 +64,109 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	exit(run(ctx, os.Args[1:]))
+	exit(start(ctx, os.Args[1:]))
 }
 
 func exit(err error) {
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
+		if err != errSaid {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+		}
 		os.Exit(1)
 	}
 	os.Exit(0)
 }
 
-func run(ctx context.Context, args []string) error {
-	b := &bench{}
+// start runs the benchmark in a network of its own if it can, else in the machine's.
+func start(ctx context.Context, args []string) error {
+	there, err := isolated()
+	if err != nil {
+		return err
+	}
+	if there {
+		return run(ctx, args, true, os.Stdout)
+	}
+	b, _, err := parse(args)
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if b.bin == "" { // while there is a network, for modules
+		dir, err := os.MkdirTemp("", "shoal-bench-bin-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+		if b.bin, err = testnet.Build(dir); err != nil {
+			return err
+		}
+		args = append(slices.Clone(args), "-bin", b.bin)
+	}
+	if done, err := isolate(ctx, args); done || err != nil {
+		return err
+	}
+	return run(ctx, args, false, os.Stdout)
+}
+
+// settings are the flags that are not fields of bench.
+type settings struct {
+	only   []string
+	dir    string
+	format string
+}
+
+func parse(args []string) (*bench, settings, error) {
+	b, s := &bench{}, settings{format: "text"}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	only := flags.String("only", "", "comma-separated cases to run: "+caseNames())
-	dir := flags.String("dir", "", "where the data lies (default: a RAM disk if there is one)")
+	flags.StringVar(&s.dir, "dir", "", "where the data lies (default: a RAM disk if there is one)")
 	flags.StringVar(&b.bin, "bin", "", "shoal binary (default: built from this tree)")
 	flags.Int64Var(&b.size, "size", 1<<30, "bytes of the large file")
 	flags.IntVar(&b.runs, "runs", 5, "runs of each, interleaved")
-	flags.IntVar(&b.peers, "peers", 20, "daemons in the start case")
+	flags.IntVar(&b.peers, "peers", 20, "daemons in the cases start and idle")
 	flags.StringVar(&b.tree, "tree", goSource(), "tree of many files")
-	flags.IntVar(&b.crowd, "crowd", 8, "fetchers in the crowd cases")
+	flags.IntVar(&b.crowd, "crowd", 8, "fetchers in the crowd cases, 2 or more")
 	flags.Float64Var(&b.rate, "rate", 50, "Mbit/s of each party in the crowd cases, both ways")
+	flags.DurationVar(&b.idle, "idle", time.Minute, "how long the idle case watches")
+	markdown := flags.Bool("markdown", false, "print Markdown tables")
+	json := flags.Bool("json", false, "print JSON")
 	if err := flags.Parse(args); err != nil {
-		return err
+		return nil, s, err
 	}
-	wanted := strings.FieldsFunc(*only, func(r rune) bool { return r == ',' })
-	for _, w := range wanted {
-		if !strings.Contains(" "+caseNames()+" ", " "+w+" ") {
-			return fmt.Errorf("no case %q; there are: %s", w, caseNames())
+	if *markdown {
+		s.format = "markdown"
+	}
+	if *json {
+		s.format = "json"
+	}
+	s.only = strings.FieldsFunc(*only, func(r rune) bool { return r == ',' })
+	for _, w := range s.only {
+		if !slices.Contains(strings.Fields(caseNames()), w) {
+			return nil, s, fmt.Errorf("no case %q; there are: %s", w, caseNames())
 		}
 	}
-	if err := b.prepare(*dir); err != nil {
+	if b.crowd < 2 || b.runs < 1 || b.peers < 2 || b.size < 1<<20 {
+		return nil, s, errors.New("-crowd and -peers are 2 or more, -runs 1, -size 1 MiB")
+	}
+	return b, s, nil
+}
+
+// run measures and prints the report, also what there is of it when a case fails.
+func run(ctx context.Context, args []string, isolated bool, out io.Writer) (err error) {
+	b, s, err := parse(args)
+	if err != nil {
+		return err
+	}
+	b.isolated = isolated
+	if err := b.prepare(s.dir); err != nil {
 		return err
 	}
 	defer os.RemoveAll(b.dir)
-	defer b.report.print(os.Stdout) // also what there is when a case fails
+	defer func() { err = errors.Join(err, printers[s.format](&b.report, out)) }()
 	for _, c := range cases {
-		if len(wanted) > 0 && !slices.Contains(wanted, c.name) {
+		if len(s.only) > 0 && !slices.Contains(s.only, c.name) {
 			continue
 		}
 		fmt.Fprintf(os.Stderr, "bench: %s: %s\n", c.name, c.what)

@@ -23,29 +23,49 @@ type place struct {
 	ip   string // the address that the others reach it at
 	port int    // free there
 	dir  string // of its own: state, logs and what it fetches
+	via  string // host:port of a proxy that is all the others reach; "": they reach it itself
 }
 
 func (p place) hostport() string { return net.JoinHostPort(p.ip, strconv.Itoa(p.port)) }
 
-// loopback is a place on this machine.
-func (b *bench) loopback() (place, error) {
+// reach is the host:port at which others reach what listens at hostport.
+func (p place) reach() string {
+	if p.via != "" {
+		return p.via
+	}
+	return p.hostport()
+}
+
+// loopback is a place on this machine, at an address of its loopback.
+func (b *bench) loopback(ip string) (place, error) {
 	dir, err := os.MkdirTemp(b.dir, "p-")
 	if err != nil {
 		return place{}, err
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := freePort(ip)
+	return place{ip: ip, port: port, dir: dir}, err
+}
+
+// localhost is where most tools meet.
+const localhost = "127.0.0.1"
+
+func freePort(ip string) (int, error) {
+	l, err := net.Listen("tcp", net.JoinHostPort(ip, "0"))
 	if err != nil {
-		return place{}, err
+		return 0, err
 	}
 	defer l.Close()
-	return place{ip: "127.0.0.1", port: l.Addr().(*net.TCPAddr).Port, dir: dir}, nil
+	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
 // group owns what one run starts. The zero value is ready for use.
 type group struct {
-	mu    sync.Mutex
-	procs []*proc
-	last  []func()
+	mu         sync.Mutex
+	procs      []*proc
+	last       []func()
+	peak, anon int64         // of the largest process
+	stop       chan struct{} // ends watch; nil before the first process
+	watched    sync.WaitGroup
 }
 
 // close ends every process that still runs and waits for it.
@@ -53,9 +73,14 @@ func (g *group) close() {
 	g.mu.Lock()
 	procs, last := g.procs, g.last
 	g.procs, g.last = nil, nil
+	if g.stop != nil {
+		close(g.stop)
+		g.stop = nil
+	}
 	g.mu.Unlock()
+	g.watched.Wait()
 	for _, p := range procs {
-		p.cmd.Process.Kill() // fails only if it has ended
+		killGroup(p.cmd.Process) // fails only if it has ended
 	}
 	for _, p := range procs {
 		<-p.exited
@@ -72,19 +97,47 @@ func (g *group) atClose(f func()) {
 	g.last = append(g.last, f)
 }
 
-// cpu is what all processes have used so far, in seconds, those that ended too.
-func (g *group) cpu() (seconds float64) {
+// usage is what all processes have used so far, those that ended too; the network apart.
+func (g *group) usage() usage {
+	g.sample()
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	u := usage{peak: g.peak, anon: g.anon, wire: -1}
+	live := map[int]bool{}
 	for _, p := range g.procs {
 		select {
 		case <-p.exited:
-			seconds += cpuOf(p.cmd)
+			u.cpu += cpuOf(p.cmd)
 		default:
-			seconds += cpuSince(p.cmd.Process.Pid)
+			live[p.cmd.Process.Pid] = true
 		}
 	}
-	return seconds
+	u.cpu += cpuOfGroups(live)
+	return u
+}
+
+// sample takes in how much memory the processes have.
+func (g *group) sample() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, p := range g.procs {
+		peak, anon := memoryOf(p.cmd.Process.Pid)
+		g.peak, g.anon = max(g.peak, peak), max(g.anon, anon)
+	}
+}
+
+// watch samples until the group is closed.
+func (g *group) watch(stop <-chan struct{}) {
+	tick := time.NewTicker(sampleEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-tick.C:
+			g.sample()
+		}
+	}
 }
 
 // proc is a process of a group.
@@ -111,7 +164,7 @@ func (g *group) start(p place, name string, args ...string) (*proc, error) {
 	r.cmd = exec.Command(name, args...)
 	r.cmd.Dir, r.cmd.Env = p.dir, plainEnv(p.dir)
 	r.cmd.Stdout, r.cmd.Stderr = &lineWriter{out: r.lines, log: log.Name()}, log
-	r.cmd.SysProcAttr = dieWithParent()
+	r.cmd.SysProcAttr = processAttr()
 	r.cmd.WaitDelay = time.Second
 	if r.in, err = r.cmd.StdinPipe(); err != nil {
 		return nil, err
@@ -122,6 +175,11 @@ func (g *group) start(p place, name string, args ...string) (*proc, error) {
 		return nil, fmt.Errorf("start %s: %w", what, err)
 	}
 	g.procs = append(g.procs, r)
+	if g.stop == nil {
+		stop := make(chan struct{})
+		g.stop = stop
+		g.watched.Go(func() { g.watch(stop) })
+	}
 	go func() {
 		r.cmd.Wait() // how it ended is in ProcessState
 		close(r.exited)
@@ -138,7 +196,7 @@ func (g *group) run(ctx context.Context, p place, name string, args ...string) e
 	select {
 	case <-r.exited:
 	case <-ctx.Done():
-		r.cmd.Process.Kill()
+		killGroup(r.cmd.Process)
 		<-r.exited
 		return ctx.Err()
 	}
@@ -233,22 +291,4 @@ func (w *lineWriter) Write(b []byte) (int, error) {
 	}
 	_, err = f.Write(b)
 	return len(b), errors.Join(err, f.Close())
-}
-
-// cpuSince is what a live process has used since its start, in seconds, with the children it has waited for.
-func cpuSince(pid int) (seconds float64) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0
-	}
-	_, rest, _ := strings.Cut(string(stat), ") ") // behind the command's name
-	fields := strings.Fields(rest)
-	if len(fields) < 15 {
-		return 0
-	}
-	for _, f := range fields[11:15] { // utime, stime, cutime, cstime, in ticks of 10 ms
-		ticks, _ := strconv.ParseFloat(f, 64)
-		seconds += ticks / 100
-	}
-	return seconds
 }

@@ -2,19 +2,46 @@ package main
 
 import (
 	"fmt"
-	"io"
 	"slices"
-	"text/tabwriter"
 )
 
 // series is one measured quantity over several runs.
 type series struct {
-	what, unit string
+	table      string // that it is a cell of; "": a row of its own
+	what, unit string // of a cell: the line and the column
 	values     []float64
 	note       string
+	goal       goal
+}
+
+// goal is what the median of a series should be.
+type goal struct {
+	bound float64
+	word  string // "at least" or "at most"; "": there is none
+}
+
+func (g goal) String() string { return fmt.Sprintf("%s %g", g.word, g.bound) }
+
+func (g goal) met(v float64) bool {
+	if g.word == "at least" {
+		return v >= g.bound
+	}
+	return v <= g.bound
 }
 
 func (s *series) add(v float64) { s.values = append(s.values, v) }
+
+func (s *series) atLeast(bound float64) *series { s.goal = goal{bound, "at least"}; return s }
+
+func (s *series) atMost(bound float64) *series { s.goal = goal{bound, "at most"}; return s }
+
+// name tells the series among all.
+func (s *series) name() string {
+	if s.table != "" {
+		return s.table + ": " + s.what + ", " + s.unit
+	}
+	return s.what
+}
 
 func (s *series) median() float64 {
 	if len(s.values) == 0 {
@@ -27,13 +54,13 @@ func (s *series) median() float64 {
 	return v[len(v)/2]
 }
 
-// report collects the rows of the table.
+// report collects what was measured: tables with a line a tool, and rows with one series each.
 type report struct {
-	rows    []*series
-	remarks []string // printed below
+	rows    []*series // cells too, in the order in which they were made
+	remarks []string  // printed below
 }
 
-// remark adds a line about what the table does not hold.
+// remark adds a line about what the tables do not hold.
 func (r *report) remark(format string, args ...any) {
 	r.remarks = append(r.remarks, fmt.Sprintf(format, args...))
 }
@@ -44,33 +71,49 @@ func (r *report) row(what, unit string) *series {
 	return s
 }
 
-// ratio adds a row that is the quotient of two medians.
-func (r *report) ratio(what string, of, to *series, goal string) {
-	s := r.row(what, "x")
-	if to.median() > 0 {
-		s.add(of.median() / to.median())
+// cell is where a line and a column of a table meet. The column holds its unit: "CPU, s".
+func (r *report) cell(table, line, column string) *series {
+	for _, s := range r.rows {
+		if s.table == table && s.what == line && s.unit == column {
+			return s
+		}
 	}
-	s.note = goal
+	s := r.row(line, column)
+	s.table = table
+	return s
 }
 
-func (r *report) print(w io.Writer) {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	if slices.ContainsFunc(r.rows, func(s *series) bool { return len(s.values) > 0 }) {
-		fmt.Fprintln(t, "what\tmedian\tmin\tmax\truns\tunit\tnote")
+// ratio adds a row that is the quotient of two medians. The goal is a note; "goal 2.2" is judged too, as at least 2.2.
+func (r *report) ratio(what string, of, to *series, note string) *series {
+	s := r.row(what, "x")
+	if to.median() > 0 && len(of.values) > 0 {
+		s.add(of.median() / to.median())
 	}
-	for _, s := range r.rows {
-		if len(s.values) == 0 {
-			continue
-		}
-		digits := 0
-		if s.median() < 100 {
-			digits = 2
-		}
-		fmt.Fprintf(t, "%s\t%.*f\t%.*f\t%.*f\t%d\t%s\t%s\n", s.what, digits, s.median(),
-			digits, slices.Min(s.values), digits, slices.Max(s.values), len(s.values), s.unit, s.note)
+	var bound float64
+	if n, _ := fmt.Sscanf(note, "goal %g", &bound); n == 1 {
+		return s.atLeast(bound)
 	}
-	t.Flush()
-	for _, line := range r.remarks {
-		fmt.Fprintln(w, line)
+	s.note = note
+	return s
+}
+
+// usageCells are the columns that every table of tools has.
+type usageCells struct{ cpu, peak, anon, wire *series }
+
+func (r *report) usage(table, line string) usageCells {
+	return usageCells{
+		cpu:  r.cell(table, line, "CPU, s"),
+		peak: r.cell(table, line, "memory, MiB"),
+		anon: r.cell(table, line, "without cache, MiB"),
+		wire: r.cell(table, line, "wire, MB"),
+	}
+}
+
+func (c usageCells) add(u usage) {
+	c.cpu.add(u.cpu)
+	c.peak.add(float64(u.peak) / (1 << 20))
+	c.anon.add(float64(u.anon) / (1 << 20))
+	if u.wire >= 0 {
+		c.wire.add(float64(u.wire) / 1e6)
 	}
 }

@@ -18,67 +18,91 @@ func benchRivals(ctx context.Context, b *bench) error {
 		return err
 	}
 	defer os.Remove(path)
-	tools := b.installed("rivals", b.shoalTool(), libtorrentTool(), aria2Tool(), rsyncTool(), nginxTool(), cpTool())
-	return b.race(ctx, "rivals", tools, path, float64(b.size)/1e6, "MB/s", map[string]string{
-		"libtorrent": "goal 2.2", "aria2": "goal 2.2", "rsync": "goal 0.75",
-	})
+	tools := b.installed("rivals", b.shoalTool(), libtorrentTool(), aria2Tool(), transmissionTool(), syncthingTool(), kuboTool(),
+		rsyncTool(), nginxTool(), cpTool())
+	return b.race(ctx, race{
+		table: fmt.Sprintf("rivals: one file of %d MiB", b.size>>20), amount: float64(b.size) / 1e6, unit: "MB/s",
+		goals: map[string]float64{"libtorrent": 2.2, "aria2": 2.2, "syncthing": 1.5, "rsync": 0.75},
+		cpu:   "libtorrent",
+	}, tools, path)
 }
 
-// race runs the tools in turn, the first one being shoal, each time with a fresh seeder and fetcher. The amount of work, in the unit, tells
-// the speed; goals are for shoal's speed over that of the tool.
-func (b *bench) race(ctx context.Context, what string, tools []tool, path string, amount float64, unit string, goals map[string]string) error {
-	speed, cpu := make([]*series, len(tools)), make([]*series, len(tools))
-	for i, t := range tools {
-		speed[i] = b.report.row(what+": "+t.name, unit)
-	}
-	for i, t := range tools {
-		cpu[i] = b.report.row(what+": CPU of both ends, "+t.name, "s")
+// race is work that tools do in turn.
+type race struct {
+	table  string
+	amount float64 // of work, in units: over the seconds it tells the speed
+	unit   string
+	goals  map[string]float64 // for shoal's speed over that of a tool, at least
+	cpu    string             // the tool that shoal shall take less CPU than; "": none
+}
+
+// race runs the tools in turn, the first one being shoal, each time with a fresh seeder and fetcher.
+func (b *bench) race(ctx context.Context, r race, tools []tool, path string) error {
+	seconds, speed := map[string]*series{}, map[string]*series{}
+	for _, t := range tools {
+		seconds[t.name] = b.report.cell(r.table, t.name, "time, s")
+		speed[t.name] = b.report.cell(r.table, t.name, r.unit)
+		b.report.usage(r.table, t.name)
 	}
 	for range b.runs {
-		for i, t := range tools {
-			seconds, used, err := b.pair(ctx, t, path)
+		for _, t := range tools {
+			s, used, err := b.pair(ctx, t, path)
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
 			if err != nil {
-				b.report.remark("%s: %s failed: %v", what, t.name, err)
+				b.report.remark("%s: %s failed: %v", r.table, t.name, err)
 				continue
 			}
-			speed[i].add(amount / seconds)
-			cpu[i].add(used)
+			seconds[t.name].add(s)
+			speed[t.name].add(r.amount / s)
+			b.report.usage(r.table, t.name).add(used)
 		}
 	}
-	for i, t := range tools[1:] {
-		b.report.ratio(fmt.Sprintf("%s: shoal / %s", what, t.name), speed[0], speed[i+1], goals[t.name])
+	for _, t := range tools[1:] {
+		note := ""
+		if g, ok := r.goals[t.name]; ok {
+			note = fmt.Sprintf("goal %g", g)
+		}
+		b.report.ratio(fmt.Sprintf("%s: speed of shoal / %s", r.table, t.name), speed[tools[0].name], speed[t.name], note)
+		if t.name == r.cpu {
+			b.report.ratio(fmt.Sprintf("%s: CPU of shoal / %s", r.table, t.name),
+				b.report.usage(r.table, tools[0].name).cpu, b.report.usage(r.table, t.name).cpu, "").atMost(1)
+		}
 	}
 	return nil
 }
 
-// pair moves path once, on loopback, and checks what came. It tells the seconds that the fetcher took and the CPU seconds of both ends in
-// that time.
-func (b *bench) pair(ctx context.Context, t tool, path string) (seconds, cpu float64, err error) {
+// pair moves path once, on loopback, and checks what came. It tells the seconds that the fetcher took, and what both ends used in them.
+func (b *bench) pair(ctx context.Context, t tool, path string) (seconds float64, used usage, err error) {
 	ctx, cancel := context.WithTimeout(ctx, pairWithin)
 	defer cancel()
 	var g group
 	defer g.close()
 	var places []place
-	for range 2 {
-		p, err := b.loopback()
+	for i := range 2 {
+		ip := localhost
+		if t.lonely {
+			ip = lonelyAddrs[i]
+		}
+		p, err := b.loopback(ip)
 		if err != nil {
-			return 0, 0, err
+			return 0, usage{}, err
 		}
 		defer os.RemoveAll(p.dir)
 		places = append(places, p)
 	}
 	_, fetchers, err := b.gather(ctx, &g, t, places, path)
 	if err != nil {
-		return 0, 0, err
+		return 0, usage{}, err
 	}
-	before := g.cpu()
+	before, wire := g.usage(), b.loopbackBytes()
 	o := rush(ctx, fetchers, places[1:])
-	cpu = g.cpu() - before
+	used = g.usage()
+	used.cpu -= before.cpu
+	used.wire = wireSince(wire, b.loopbackBytes())
 	if o.err != nil {
-		return 0, 0, o.err
+		return 0, usage{}, o.err
 	}
-	return o.done[0], cpu, check(path, filepath.Join(places[1].dir, "dest"))
+	return o.done[0], used, check(path, filepath.Join(places[1].dir, "dest"))
 }

@@ -10,8 +10,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"shoal/node/api"
@@ -20,6 +20,7 @@ import (
 
 // prepare makes the scratch directory and the binary.
 func (b *bench) prepare(dir string) error {
+	b.disk = dir != ""
 	if dir == "" {
 		dir = os.TempDir()
 		if fi, err := os.Stat("/dev/shm"); err == nil && fi.IsDir() {
@@ -67,7 +68,9 @@ type lab struct {
 	daemons []*testnet.Daemon
 	stop    context.CancelFunc
 	done    chan struct{}
-	peak    int64 // bytes of anonymous memory, the largest of any daemon
+	peak    int64   // bytes of anonymous memory, the largest of any daemon
+	peaks   []int64 // of each
+	closed  sync.Once
 }
 
 // lab starts n daemons and watches their memory until close.
@@ -86,25 +89,28 @@ func (b *bench) lab(ctx context.Context, n int) (*lab, error) {
 			net.Close()
 			return nil, err
 		}
-		l.daemons = append(l.daemons, d)
+		l.daemons, l.peaks = append(l.daemons, d), append(l.peaks, 0)
 	}
 	go l.watchMemory(watch)
 	return l, nil
 }
 
 func (l *lab) close() {
-	l.stop()
-	<-l.done
-	l.Net.Close()
+	l.closed.Do(func() {
+		l.stop()
+		<-l.done
+		l.Net.Close()
+	})
 }
 
 func (l *lab) watchMemory(ctx context.Context) {
 	defer close(l.done)
-	tick := time.NewTicker(50 * time.Millisecond)
+	tick := time.NewTicker(sampleEvery)
 	defer tick.Stop()
 	for {
-		for _, d := range l.daemons {
-			l.peak = max(l.peak, anonymousBytes(d.PID()))
+		for i, d := range l.daemons {
+			l.peaks[i] = max(l.peaks[i], anonymousBytes(d.PID()))
+			l.peak = max(l.peak, l.peaks[i])
 		}
 		select {
 		case <-ctx.Done():
@@ -112,21 +118,6 @@ func (l *lab) watchMemory(ctx context.Context) {
 		case <-tick.C:
 		}
 	}
-}
-
-// anonymousBytes is the resident memory of a process that is not page cache.
-func anonymousBytes(pid int) int64 {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0
-	}
-	for line := range strings.Lines(string(status)) {
-		if rest, ok := strings.CutPrefix(line, "RssAnon:"); ok {
-			kib, _ := strconv.ParseInt(strings.Fields(rest)[0], 10, 64)
-			return kib << 10
-		}
-	}
-	return 0
 }
 
 // cpu is what the daemons have used since their start, in seconds.

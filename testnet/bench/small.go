@@ -27,19 +27,19 @@ func benchSmall(ctx context.Context, b *bench) error {
 	if err := b.shareSmall(ctx, path); err != nil {
 		return err
 	}
-	tools := b.installed("small", b.shoalTool(), libtorrentTool(), aria2Tool(), rsyncTool(), cpTool())
-	return b.race(ctx, "small", tools, path, smallFiles, "files/s", map[string]string{
-		"libtorrent": "goal 1", "aria2": "goal 1", "rsync": "goal 1",
-	})
+	tools := b.installed("small", b.shoalTool(), libtorrentTool(), aria2Tool(), transmissionTool(), syncthingTool(), kuboTool(), rsyncTool(), cpTool())
+	return b.race(ctx, race{
+		table: "small: 10,000 files of 4 KiB", amount: smallFiles, unit: "files/s",
+		goals: map[string]float64{"libtorrent": 1, "aria2": 1, "syncthing": 1, "rsync": 1},
+	}, tools, path)
 }
 
 // shareSmall measures how fast a daemon indexes the tree.
 func (b *bench) shareSmall(ctx context.Context, path string) error {
-	row := b.report.row("small: shoal share", "files/s")
-	row.note = "goal 10000"
+	row := b.report.row("small: shoal share", "files/s").atLeast(10_000)
 	var g group
 	defer g.close()
-	p, err := b.loopback()
+	p, err := b.loopback(localhost)
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@ func rsyncSeed(ctx context.Context, g *group, p place, path string) (offer, erro
 		return offer{}, err
 	}
 	name := filepath.Base(path)
-	link := fmt.Sprintf("rsync://%s/m/%s", p.hostport(), name)
+	link := fmt.Sprintf("rsync://%s/m/%s", p.reach(), name)
 	return offer{at: p, name: name, link: link, proc: proc}, proc.listening(ctx, p)
 }
 
@@ -59,7 +59,7 @@ http {
 		return offer{}, err
 	}
 	name := filepath.Base(path)
-	return offer{at: p, name: name, link: "http://" + p.hostport() + "/" + name, proc: proc}, proc.listening(ctx, p)
+	return offer{at: p, name: name, link: "http://" + p.reach() + "/" + name, proc: proc}, proc.listening(ctx, p)
 }
 
 func curlFetcher(_ context.Context, g *group, p place, o offer) (fetcher, error) {

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
+	"net/url"
 	"path/filepath"
 
 	"shoal/node/api"
@@ -54,7 +56,13 @@ func (b *bench) shoalSeed(ctx context.Context, g *group, p place, path string) (
 		return offer{}, err
 	}
 	r, err := api.NewClient(filepath.Join(p.dir, "home")).Share(ctx, api.ShareRequest{Path: path}, nil)
-	return offer{at: p, name: filepath.Base(path), link: r.Link, proc: proc, addrs: id.Addrs}, err
+	o := offer{at: p, name: filepath.Base(path), root: r.CID, link: r.Link, proc: proc, addrs: id.Addrs}
+	if p.via != "" {
+		host, port, _ := net.SplitHostPort(p.via)
+		o.addrs = []string{fmt.Sprintf("/ip4/%s/tcp/%s/p2p/%s", host, port, id.ID)}
+		o.link = "ipfs://" + r.CID + "?provider=" + url.QueryEscape(o.addrs[0])
+	}
+	return o, err
 }
 
 func (b *bench) shoalFetcher(ctx context.Context, g *group, p place, o offer) (fetcher, error) {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	_ "embed"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -19,7 +20,7 @@ func aria2Tool() tool {
 func libtorrentTool() tool {
 	missing := func() string {
 		if python() == "" {
-			return "python3-libtorrent"
+			return "Debian: python3-libtorrent"
 		}
 		return ""
 	}
@@ -29,7 +30,7 @@ func libtorrentTool() tool {
 // torrentSeed makes the torrent and the tracker, starts a seeder and waits until it is in the swarm.
 func torrentSeed(start func(g *group, p place, torrent, dir string) (*proc, error)) func(context.Context, *group, place, string) (offer, error) {
 	return func(ctx context.Context, g *group, p place, path string) (offer, error) {
-		t, err := newTracker(g, p.gateway())
+		t, err := newTracker(g, p)
 		if err != nil {
 			return offer{}, err
 		}
@@ -114,5 +115,39 @@ func libtorrentFetcher(ctx context.Context, g *group, p place, o offer) (fetcher
 			return -1, err
 		}
 		return strconv.ParseInt(answer, 10, 64)
+	}, nil
+}
+
+// transmissionTool checks what it has before it seeds, and takes no peers at loopback addresses.
+func transmissionTool() tool {
+	return tool{name: "transmission", lonely: true, missing: commands("transmission-cli:transmission-cli"),
+		seed: torrentSeed(startTransmission), fetcher: transmissionFetcher}
+}
+
+const transmissionSettings = `{"dht-enabled": false, "lpd-enabled": false, "pex-enabled": false, "utp-enabled": false,
+"port-forwarding-enabled": false, "rpc-enabled": false, "blocklist-enabled": false, "encryption": 0, "bind-address-ipv4": "%s",
+"bind-address-ipv6": "::1", "speed-limit-up-enabled": false, "speed-limit-down-enabled": false, "ratio-limit-enabled": false}
+`
+
+// startTransmission downloads a torrent into dir, or seeds what is there.
+func startTransmission(g *group, p place, torrent, dir string) (*proc, error) {
+	hook, config := filepath.Join(p.dir, "whole.sh"), filepath.Join(p.dir, "transmission")
+	// Its progress has no line ends.
+	err := errors.Join(os.WriteFile(hook, []byte("#!/bin/sh\necho; echo whole\n"), 0o755), os.MkdirAll(config, 0o755),
+		os.WriteFile(filepath.Join(config, "settings.json"), fmt.Appendf(nil, transmissionSettings, p.ip), 0o600))
+	if err != nil {
+		return nil, err
+	}
+	return g.start(p, "transmission-cli", "-M", "-D", "-U", "-et", "-g", config, "-f", hook, "-p", strconv.Itoa(p.port), "-w", dir, torrent)
+}
+
+func transmissionFetcher(_ context.Context, g *group, p place, o offer) (fetcher, error) {
+	return func(ctx context.Context, dest string) (int64, error) {
+		proc, err := startTransmission(g, p, o.link, dest)
+		if err != nil {
+			return -1, err
+		}
+		_, err = proc.expect(ctx, "whole")
+		return -1, err
 	}, nil
 }

@@ -14,7 +14,8 @@ import (
 // tool is one way to move a file or tree from a seeder to fetchers.
 type tool struct {
 	name    string
-	missing func() string // the Debian packages to install; "": all there
+	missing func() string // what to install; "": all there
+	lonely  bool          // refuses peers at 127.0.0.0/8
 	// seed serves path from p until the group is closed.
 	seed func(ctx context.Context, g *group, p place, path string) (offer, error)
 	// fetcher makes everything ready at p, so that only the transfer is timed.
@@ -26,6 +27,7 @@ type offer struct {
 	at    place
 	name  string // of the file or tree
 	link  string // in the tool's own form: a link, a URL, the path of a torrent file
+	root  string // CID, where the tool has one
 	proc  *proc  // the seeder
 	addrs []string
 }
@@ -39,7 +41,11 @@ func (b *bench) installed(where string, tools ...tool) []tool {
 	var there []tool
 	for _, t := range tools {
 		if pkg := t.missing(); pkg != "" {
-			b.report.remark("%s: skipped %s (Debian: %s)", where, t.name, pkg)
+			b.report.remark("%s: skipped %s, which is not here (%s)", where, t.name, pkg)
+			continue
+		}
+		if t.lonely && !b.isolated {
+			b.report.remark("%s: skipped %s, which refuses peers on loopback (a network of its own needs Linux and root)", where, t.name)
 			continue
 		}
 		there = append(there, t)
@@ -57,7 +63,10 @@ func commands(pairs ...string) func() string {
 				packages = append(packages, pkg)
 			}
 		}
-		return strings.Join(packages, " ")
+		if len(packages) == 0 {
+			return ""
+		}
+		return "Debian: " + strings.Join(packages, " ")
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/sha1"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -58,21 +57,5 @@ func TestTorrentOfTree(t *testing.T) {
 		"4:name4:tree12:piece lengthi262144e6:pieces40:%s%s7:privatei1eee", len(a), len(b), first[:], second[:])
 	if string(got) != want {
 		t.Errorf("%q\nwant\n%q", got, want)
-	}
-}
-
-func TestFluidLimit(t *testing.T) {
-	for _, row := range []struct {
-		name  string
-		rates []int64
-		want  float64
-	}{
-		{"the seeder's link", []int64{8, 8, 8}, 100},
-		{"the slowest fetcher", []int64{8, 8, 2}, 400},
-		{"a fast seeder", []int64{80, 8, 8}, 100},
-	} {
-		if got := fluidLimit(100, row.rates); math.Abs(got-row.want) > 1e-9 {
-			t.Errorf("%s: %g, want %g", row.name, got, row.want)
-		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 // tracker is the smallest one that lets a swarm meet (BEP 3, BEP 23): one torrent, everybody gets to know everybody who came before.
 type tracker struct {
 	url string
+	via string // host:port to tell of the first peer instead of its own; ""
 
 	mu    sync.Mutex
 	peers []trackerPeer
@@ -23,13 +24,13 @@ type trackerPeer struct {
 	seeder bool
 }
 
-// newTracker serves on a free port of ip until the group is closed.
-func newTracker(g *group, ip string) (*tracker, error) {
-	l, err := net.Listen("tcp4", net.JoinHostPort(ip, "0"))
+// newTracker serves those who can reach p until the group is closed. The first who announces itself is p.
+func newTracker(g *group, p place) (*tracker, error) {
+	l, err := net.Listen("tcp4", net.JoinHostPort(p.gateway(), "0"))
 	if err != nil {
 		return nil, err
 	}
-	t := &tracker{url: "http://" + l.Addr().String() + "/announce"}
+	t := &tracker{url: "http://" + l.Addr().String() + "/announce", via: p.via}
 	server := &http.Server{Handler: t}
 	done := make(chan struct{})
 	go func() {
@@ -51,10 +52,13 @@ func (t *tracker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var others, out bytes.Buffer
 	t.mu.Lock()
 	known := false
-	for _, p := range t.peers {
+	for i, p := range t.peers {
 		if p.ip == me.ip && p.port == me.port {
 			known = true
 			continue
+		}
+		if i == 0 && t.via != "" {
+			p = viaPeer(t.via)
 		}
 		others.Write(net.ParseIP(p.ip).To4())
 		others.Write([]byte{byte(p.port >> 8), byte(p.port)})
@@ -79,4 +83,13 @@ func (t *tracker) awaitSeeder(ctx context.Context, seeder *proc) error {
 		defer t.mu.Unlock()
 		return len(t.peers) > 0 && t.peers[0].seeder, nil
 	})
+}
+
+// viaPeer is a peer at an IPv4 host:port.
+func viaPeer(hostport string) trackerPeer {
+	addr, err := net.ResolveTCPAddr("tcp4", hostport)
+	if err != nil {
+		return trackerPeer{ip: "0.0.0.0"}
+	}
+	return trackerPeer{ip: addr.IP.String(), port: addr.Port}
 }

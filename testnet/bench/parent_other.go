@@ -1,8 +1,0 @@
-//go:build !linux
-
-package main
-
-import "syscall"
-
-// dieWithParent asks for nothing where the kernel cannot do it.
-func dieWithParent() *syscall.SysProcAttr { return nil }
