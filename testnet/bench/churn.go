@@ -24,9 +24,9 @@ func benchChurn(ctx context.Context, b *bench) error {
 	table := fmt.Sprintf("churn: %d fetchers, the seeder is killed after %g copies", b.crowd, churnCopies)
 	tools := b.installed("churn", b.swarms()...)
 	cell := func(t tool, column string) *series { return b.report.cell(table, t.name, column) }
-	for i, t := range tools {
+	for _, t := range tools {
 		finished := cell(t, "finished")
-		if i == 0 {
+		if t.name == ours {
 			finished.atLeast(float64(b.crowd))
 		}
 	}

@@ -55,9 +55,9 @@ func (b *bench) crowdOf(ctx context.Context, c crowdCase, tools []tool, path str
 	rates := b.rates(c.n, c.slow)
 	limit := fluidLimit(crowdSize, rates, rates)
 	rows := map[string]crowdCells{}
-	for i, t := range tools {
+	for _, t := range tools {
 		rows[t.name] = b.crowdCells(c, t.name)
-		if i == 0 {
+		if t.name == ours {
 			rows[t.name].ratio.atMost(c.goal)
 			rows[t.name].copies.atMost(1.15)
 			rows[t.name].duplicate.atMost(1)

@@ -25,6 +25,7 @@ type bench struct {
 	runs     int
 	peers    int // daemons in the cases start and idle
 	tree     string
+	tools    []string      // names of those to run; none: all
 	crowd    int           // fetchers in the crowd cases
 	rate     float64       // Mbit/s of each party in them, both ways
 	idle     time.Duration // how long the idle case watches
@@ -130,6 +131,7 @@ func parse(args []string) (*bench, settings, error) {
 	flags.IntVar(&b.crowd, "crowd", 8, "fetchers in the crowd cases, 2 or more")
 	flags.Float64Var(&b.rate, "rate", 50, "Mbit/s of each party in the crowd cases, both ways")
 	flags.DurationVar(&b.idle, "idle", time.Minute, "how long the idle case watches")
+	tools := flags.String("tools", "", "comma-separated tools to run, of those that a case has (default: all)")
 	markdown := flags.Bool("markdown", false, "print Markdown tables")
 	json := flags.Bool("json", false, "print JSON")
 	if err := flags.Parse(args); err != nil {
@@ -141,7 +143,8 @@ func parse(args []string) (*bench, settings, error) {
 	if *json {
 		s.format = "json"
 	}
-	s.only = strings.FieldsFunc(*only, func(r rune) bool { return r == ',' })
+	comma := func(r rune) bool { return r == ',' }
+	s.only, b.tools = strings.FieldsFunc(*only, comma), strings.FieldsFunc(*tools, comma)
 	for _, w := range s.only {
 		if !slices.Contains(strings.Fields(caseNames()), w) {
 			return nil, s, fmt.Errorf("no case %q; there are: %s", w, caseNames())

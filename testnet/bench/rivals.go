@@ -36,7 +36,7 @@ type race struct {
 	cpu    string             // the tool that shoal shall take less CPU than; "": none
 }
 
-// race runs the tools in turn, the first one being shoal, each time with a fresh seeder and fetcher.
+// race runs the tools in turn, each time with a fresh seeder and fetcher.
 func (b *bench) race(ctx context.Context, r race, tools []tool, path string) error {
 	seconds, speed := map[string]*series{}, map[string]*series{}
 	for _, t := range tools {
@@ -59,18 +59,26 @@ func (b *bench) race(ctx context.Context, r race, tools []tool, path string) err
 			b.report.usage(r.table, t.name).add(used)
 		}
 	}
-	for _, t := range tools[1:] {
+	b.compare(r, tools, speed)
+	return nil
+}
+
+// compare adds the ratios of a race, if shoal was in it.
+func (b *bench) compare(r race, tools []tool, speed map[string]*series) {
+	for _, t := range tools {
+		if t.name == ours || speed[ours] == nil {
+			continue
+		}
 		note := ""
 		if g, ok := r.goals[t.name]; ok {
 			note = fmt.Sprintf("goal %g", g)
 		}
-		b.report.ratio(fmt.Sprintf("%s: speed of shoal / %s", r.table, t.name), speed[tools[0].name], speed[t.name], note)
+		b.report.ratio(fmt.Sprintf("%s: speed of shoal / %s", r.table, t.name), speed[ours], speed[t.name], note)
 		if t.name == r.cpu {
 			b.report.ratio(fmt.Sprintf("%s: CPU of shoal / %s", r.table, t.name),
-				b.report.usage(r.table, tools[0].name).cpu, b.report.usage(r.table, t.name).cpu, "").atMost(1)
+				b.report.usage(r.table, ours).cpu, b.report.usage(r.table, t.name).cpu, "").atMost(1)
 		}
 	}
-	return nil
 }
 
 // pair moves path once, on loopback, and checks what came. It tells the seconds that the fetcher took, and what both ends used in them.

@@ -153,14 +153,26 @@ func fetch(ctx context.Context, d *testnet.Daemon, link, dest string, size int64
 }
 
 func treeSize(path string) (size int64) {
+	size, _ = tree(path)
+	return size
+}
+
+func treeFiles(path string) (files int) {
+	_, files = tree(path)
+	return files
+}
+
+// tree is the bytes and the number of the regular files at and below path.
+func tree(path string) (size int64, files int) {
 	filepath.WalkDir(path, func(_ string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
 		if fi, err := e.Info(); err == nil && fi.Mode().IsRegular() {
 			size += fi.Size()
+			files++
 		}
 		return nil
 	})
-	return size
+	return size, files
 }

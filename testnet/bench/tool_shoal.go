@@ -10,9 +10,12 @@ import (
 	"shoal/node/api"
 )
 
+// ours is the tool that is compared with the others.
+const ours = "shoal"
+
 // shoalTool is the binary under test. Its fetchers have joined through the seeder and know nobody else.
 func (b *bench) shoalTool() tool {
-	return tool{name: "shoal", missing: commands(), seed: b.shoalSeed, fetcher: b.shoalFetcher}
+	return tool{name: ours, missing: commands(), seed: b.shoalSeed, fetcher: b.shoalFetcher}
 }
 
 // shoalDaemon starts a daemon at p and waits until it answers. In a namespace it is on the lan network, which takes private addresses

@@ -81,13 +81,12 @@ func (s *syncthing) start(ctx context.Context, g *group, p place, folder, kind s
 // syncthingStatus is what of GET /rest/db/status tells whether a folder is in step.
 type syncthingStatus struct {
 	State       string `json:"state"`
-	GlobalBytes int64  `json:"globalBytes"`
-	NeedBytes   int64  `json:"needBytes"`
-	NeedTotal   int64  `json:"needTotalItems"`
+	GlobalFiles int    `json:"globalFiles"` // bytes would count directories too
+	NeedTotal   int    `json:"needTotalItems"`
 }
 
-func (s syncthingStatus) whole(size int64) bool {
-	return s.State == "idle" && s.GlobalBytes == size && s.NeedBytes == 0 && s.NeedTotal == 0
+func (s syncthingStatus) whole(files int) bool {
+	return s.State == "idle" && s.GlobalFiles == files && s.NeedTotal == 0
 }
 
 func (s *syncthing) call(ctx context.Context, method, path, body string, answer any) error {
@@ -142,8 +141,8 @@ func syncthingSeed(ctx context.Context, g *group, p place, path string) (offer, 
 		return offer{}, err
 	}
 	var status syncthingStatus
-	size := treeSize(path)
-	err = sender.until(ctx, "db/status?folder="+syncthingFolder, &status, func() bool { return status.whole(size) })
+	files := treeFiles(path)
+	err = sender.until(ctx, "db/status?folder="+syncthingFolder, &status, func() bool { return status.whole(files) })
 	if err != nil {
 		return offer{}, err
 	}
@@ -167,12 +166,12 @@ func syncthingFetcher(ctx context.Context, g *group, p place, o offer) (fetcher,
 	if err != nil {
 		return nil, err
 	}
-	size := treeSize(o.link)
+	files := treeFiles(o.link)
 	return func(ctx context.Context, _ string) (int64, error) {
 		if err := s.call(ctx, http.MethodPatch, "config/folders/"+syncthingFolder, `{"paused": false}`, nil); err != nil {
 			return -1, err
 		}
 		var status syncthingStatus
-		return -1, s.until(ctx, "db/status?folder="+syncthingFolder, &status, func() bool { return status.whole(size) })
+		return -1, s.until(ctx, "db/status?folder="+syncthingFolder, &status, func() bool { return status.whole(files) })
 	}, nil
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"shoal/testnet"
@@ -36,10 +37,13 @@ type offer struct {
 // came more than once, -1 where the tool does not say.
 type fetcher func(ctx context.Context, dest string) (duplicate int64, err error)
 
-// installed is those of the tools that are on this machine; the report names the others.
+// installed is those of the tools that are wanted and on this machine; the report names those that are not there.
 func (b *bench) installed(where string, tools ...tool) []tool {
 	var there []tool
 	for _, t := range tools {
+		if len(b.tools) > 0 && !slices.Contains(b.tools, t.name) {
+			continue
+		}
 		if pkg := t.missing(); pkg != "" {
 			b.report.remark("%s: skipped %s, which is not here (%s)", where, t.name, pkg)
 			continue

@@ -42,14 +42,19 @@ func newTracker(g *group, p place) (*tracker, error) {
 }
 
 func (t *tracker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	var others, out bytes.Buffer
 	ip, _, _ := net.SplitHostPort(r.RemoteAddr)
 	port, err := strconv.Atoi(r.FormValue("port"))
 	if err != nil {
 		http.Error(w, "no port", http.StatusBadRequest)
 		return
 	}
+	if r.FormValue("event") == "stopped" { // transmission says so before it starts
+		bencode(&out, map[string]any{"interval": 10, "peers": ""})
+		w.Write(out.Bytes())
+		return
+	}
 	me := trackerPeer{ip: ip, port: port, seeder: r.FormValue("left") == "0"}
-	var others, out bytes.Buffer
 	t.mu.Lock()
 	known := false
 	for i, p := range t.peers {

@@ -56,17 +56,18 @@ func TestParseQdisc(t *testing.T) {
 }
 
 func TestSyncthingWhole(t *testing.T) {
-	whole := syncthingStatus{State: "idle", GlobalBytes: 10}
-	for name, s := range map[string]syncthingStatus{
-		"it scans": {State: "scanning", GlobalBytes: 10}, "it knows of nothing": {State: "idle"},
-		"bytes": {State: "idle", GlobalBytes: 10, NeedBytes: 1}, "empty files": {State: "idle", GlobalBytes: 10, NeedTotal: 1},
+	for name, row := range map[string]struct {
+		s    syncthingStatus
+		want bool
+	}{
+		"it scans":            {syncthingStatus{"scanning", 10, 0}, false},
+		"it knows of nothing": {syncthingStatus{"idle", 0, 0}, false},
+		"it needs one":        {syncthingStatus{"idle", 10, 1}, false},
+		"it is whole":         {syncthingStatus{"idle", 10, 0}, true},
 	} {
-		if s.whole(10) {
-			t.Errorf("whole although: %s", name)
+		if got := row.s.whole(10); got != row.want {
+			t.Errorf("%s: %t", name, got)
 		}
-	}
-	if !whole.whole(10) {
-		t.Error("it is whole")
 	}
 }
 
