@@ -95,10 +95,11 @@ type crowdCells struct{ last, fast, each, ratio, copies, duplicate *series }
 
 func (b *bench) crowdCells(c crowdCase, tool string) crowdCells {
 	cell := func(column string) *series { return b.report.cell(c.title(), tool, column) }
-	r := crowdCells{last: cell("last done, s"), ratio: cell("x of the limit"), each: cell("each done, s"), fast: &series{}}
+	r := crowdCells{last: cell("last done, s"), ratio: cell("x of the limit"), fast: &series{}}
 	if c.slow > 0 {
 		r.fast = cell("last fast one done, s")
 	}
+	r.each = cell("each done, s")
 	r.copies, r.duplicate = cell("copies by the seeder"), cell("worst duplicates, %")
 	b.report.usage(c.title(), tool)
 	return r

@@ -12,7 +12,7 @@ import (
 // isolatedEnv marks the copy of this process that runs in a network namespace of its own.
 const isolatedEnv = "SHOAL_BENCH_ISOLATED"
 
-// lonelyAddrs are on the loopback of that namespace, for tools that refuse peers at 127.0.0.0/8.
+// lonelyAddrs are on the loopback of that namespace, for tools that run only there.
 var lonelyAddrs = []string{"10.254.0.1", "10.254.0.2"}
 
 // isolate runs this program again in a network namespace that has nothing but loopback, where that is possible: what it starts can reach

@@ -90,7 +90,7 @@ func (b *bench) pair(ctx context.Context, t tool, path string) (seconds float64,
 	var places []place
 	for i := range 2 {
 		ip := localhost
-		if t.lonely {
+		if t.lonely != "" {
 			ip = lonelyAddrs[i]
 		}
 		p, err := b.loopback(ip)

@@ -15,7 +15,7 @@ func kuboTool() tool {
 		}
 		return ""
 	}
-	return tool{name: "kubo", missing: missing, seed: kuboSeed, fetcher: kuboFetcher}
+	return tool{name: "kubo", lonely: "may report to others", missing: missing, seed: kuboSeed, fetcher: kuboFetcher}
 }
 
 // kuboSetup makes a node that knows nobody: $1 listen address, $2 API address. Settings that a version does not have are left.

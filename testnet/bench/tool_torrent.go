@@ -120,7 +120,7 @@ func libtorrentFetcher(ctx context.Context, g *group, p place, o offer) (fetcher
 
 // transmissionTool checks what it has before it seeds, and takes no peers at loopback addresses.
 func transmissionTool() tool {
-	return tool{name: "transmission", lonely: true, missing: commands("transmission-cli:transmission-cli"),
+	return tool{name: "transmission", lonely: "refuses peers on loopback", missing: commands("transmission-cli:transmission-cli"),
 		seed: torrentSeed(startTransmission), fetcher: transmissionFetcher}
 }
 

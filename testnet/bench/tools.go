@@ -16,7 +16,7 @@ import (
 type tool struct {
 	name    string
 	missing func() string // what to install; "": all there
-	lonely  bool          // refuses peers at 127.0.0.0/8
+	lonely  string        // why it needs a network of its own, and no 127.0.0.0/8; ""
 	// seed serves path from p until the group is closed.
 	seed func(ctx context.Context, g *group, p place, path string) (offer, error)
 	// fetcher makes everything ready at p, so that only the transfer is timed.
@@ -48,8 +48,8 @@ func (b *bench) installed(where string, tools ...tool) []tool {
 			b.report.remark("%s: skipped %s, which is not here (%s)", where, t.name, pkg)
 			continue
 		}
-		if t.lonely && !b.isolated {
-			b.report.remark("%s: skipped %s, which refuses peers on loopback (a network of its own needs Linux and root)", where, t.name)
+		if t.lonely != "" && !b.isolated {
+			b.report.remark("%s: skipped %s, which %s (a network of its own needs Linux and root)", where, t.name, t.lonely)
 			continue
 		}
 		there = append(there, t)
