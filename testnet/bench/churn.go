@@ -37,14 +37,13 @@ func benchChurn(ctx context.Context, b *bench) error {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			if err != nil {
-				b.report.remark("churn: %s failed: %v", t.name, err)
+			if b.ran("churn", t.name, o.last(), err) {
 				continue
 			}
 			done := slices.DeleteFunc(slices.Clone(o.done), func(s float64) bool { return s == 0 })
 			cell(t, "finished").add(float64(len(done)))
 			if len(done) > 0 {
-				cell(t, "last of them, s").add(slices.Max(done))
+				cell(t, "last of them, s").add(o.last())
 			}
 			cell(t, "copies by the seeder").add(o.copies)
 			b.report.usage(table, t.name).add(o.used)

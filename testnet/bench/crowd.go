@@ -70,8 +70,7 @@ func (b *bench) crowdOf(ctx context.Context, c crowdCase, tools []tool, path str
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			if err := errors.Join(err, o.err); err != nil {
-				b.report.remark("%s: %s failed: %v", c.title(), t.name, err)
+			if b.ran(c.title(), t.name, o.last(), errors.Join(err, o.err)) {
 				continue
 			}
 			rows[t.name].add(o, c, limit)
@@ -106,7 +105,7 @@ func (b *bench) crowdCells(c crowdCase, tool string) crowdCells {
 }
 
 func (r crowdCells) add(o outcome, c crowdCase, limit float64) {
-	last := slices.Max(o.done)
+	last := o.last()
 	r.last.add(last)
 	r.fast.add(slices.Max(o.done[:c.n-c.slow]))
 	for _, s := range o.done {

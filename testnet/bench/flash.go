@@ -20,6 +20,9 @@ type outcome struct {
 	err        error // of the fetchers that were not done
 }
 
+// last is when the last of those that were done was.
+func (o outcome) last() float64 { return slices.Max(append([]float64{0}, o.done...)) }
+
 // fluidLimit is the time in which a file of size bytes can be with all fetchers at best (Kumar and Ross, 2006): the largest of F/u (the
 // seeder's link), F/d (the slowest fetcher's) and N*F/(all uploads together). Rates are bits a second, the seeder's first, up being that
 // of what each sends.

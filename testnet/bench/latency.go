@@ -47,8 +47,7 @@ func benchLatency(ctx context.Context, b *bench) error {
 				if ctx.Err() != nil {
 					return ctx.Err()
 				}
-				if err != nil {
-					b.report.remark("%s: %s failed: %v", table, t.name, err)
+				if b.ran(table, t.name, seconds, err) {
 					continue
 				}
 				b.report.cell(table, t.name, "of the link").add(float64(size) * 8 / latencyRate / seconds)

@@ -180,6 +180,19 @@ func run(ctx context.Context, args []string, isolated bool, out io.Writer) (err 
 	return nil
 }
 
+// ran tells whoever waits how one run went, and puts a failure below the tables. It says whether there was one.
+func (b *bench) ran(table, what string, seconds float64, err error) (failed bool) {
+	if err != nil {
+		b.report.remark("%s: %s failed: %v", table, what, err)
+	}
+	end := ""
+	if err != nil {
+		end = ", failed"
+	}
+	fmt.Fprintf(os.Stderr, "bench: %s: %s: %.2f s%s\n", table, what, seconds, end)
+	return err != nil
+}
+
 func caseNames() string {
 	var names []string
 	for _, c := range cases {

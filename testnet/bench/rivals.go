@@ -50,8 +50,7 @@ func (b *bench) race(ctx context.Context, r race, tools []tool, path string) err
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			if err != nil {
-				b.report.remark("%s: %s failed: %v", r.table, t.name, err)
+			if b.ran(r.table, t.name, s, err) {
 				continue
 			}
 			seconds[t.name].add(s)

@@ -44,8 +44,7 @@ func benchSlow(ctx context.Context, b *bench) error {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			if err != nil {
-				b.report.remark("slow: shoal, %s failed: %v", slowLine(with), err)
+			if b.ran("slow", "shoal "+slowLine(with), r.seconds, err) {
 				continue
 			}
 			times[with].add(r.seconds)
