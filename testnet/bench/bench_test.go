@@ -71,7 +71,7 @@ shoal  2.00 (1.00-3.00)  -
 other  200 (100-300)  0.50
 
 what           median  min  max  runs  unit  note
-other / shoal  100     100  100  1     x     goal at least 200
+other / shoal  100     100  100  3     x     goal at least 200
 
 skipped a tool
 goal: race: shoal, time, s: at most 2: met with 2.00
@@ -97,6 +97,21 @@ func TestMarkdown(t *testing.T) {
 	want := "race:\n\n|  | time, s | CPU, s |\n| --- | --- | --- |\n| shoal | 2.00 (1.00-3.00) | - |\n| other | 200 (100-300) | 0.50 |\n\n"
 	if !strings.HasPrefix(out.String(), want) {
 		t.Errorf("%s\nwant at first\n%s", &out, want)
+	}
+}
+
+func TestRatio(t *testing.T) {
+	of, to := &series{values: []float64{2, 40, 6}}, &series{values: []float64{1, 10, 3}}
+	r := &report{}
+	if s := r.ratio("paired", of, to, ""); len(s.values) != 3 || s.median() != 2 {
+		t.Errorf("paired: %v", s.values)
+	}
+	to.values = to.values[:2]
+	if s := r.ratio("a run failed", of, to, ""); len(s.values) != 1 || s.median() != 6/5.5 {
+		t.Errorf("of medians: %v", s.values)
+	}
+	if s := r.ratio("nothing to compare with", of, &series{}, "goal 1"); len(s.values) != 0 || s.goal.word != "at least" {
+		t.Errorf("nothing: %v", s)
 	}
 }
 

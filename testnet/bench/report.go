@@ -83,10 +83,16 @@ func (r *report) cell(table, line, column string) *series {
 	return s
 }
 
-// ratio adds a row that is the quotient of two medians. The goal is a note; "goal 2.2" is judged too, as at least 2.2.
+// ratio adds a row with the quotients of two series: run by run, as they were interleaved; of the medians if some runs failed. The note
+// "goal 2.2" is judged, as at least 2.2.
 func (r *report) ratio(what string, of, to *series, note string) *series {
 	s := r.row(what, "x")
-	if to.median() > 0 && len(of.values) > 0 {
+	for i := range of.values {
+		if len(of.values) == len(to.values) && to.values[i] > 0 {
+			s.add(of.values[i] / to.values[i])
+		}
+	}
+	if len(s.values) == 0 && to.median() > 0 && len(of.values) > 0 {
 		s.add(of.median() / to.median())
 	}
 	var bound float64
