@@ -190,14 +190,14 @@ func (u *Uplink) Got(now time.Time, id ConnID, total uint64, rtt time.Duration) 
 		c.rate = meter{mark: now}
 	}
 	c.got, c.rtt = total, rtt
-	c.moved = now
 	if n > 0 {
+		c.moved = now
 		c.rate.add(now, n)
 		u.climb.acked(now, n)
-	}
-	if c.turn && !c.counts { // it had stood still
-		c.counts = true
-		u.busy++
+		if c.turn && !c.counts { // it had stood still
+			c.counts = true
+			u.busy++
+		}
 	}
 	u.settle(c)
 	return u.next(now)

@@ -178,3 +178,27 @@ func TestUplinkPassesByWhatStandsStill(t *testing.T) {
 		t.Errorf("left behind: %d turns, %d peers, %d waiting", s.u.Busy(), len(s.u.peers), len(s.u.wait))
 	}
 }
+
+// A peer that acknowledges the same again and again stands still.
+func TestUplinkGotWithoutProgress(t *testing.T) {
+	u, now := NewUplink(1), simEpoch
+	for id := ConnID(1); id <= 2; id++ {
+		u.Add(id, peer.ID(fmt.Sprint("p", id)))
+		u.Got(now, id, 0, time.Millisecond)
+	}
+	u.Ask(now, 1)
+	u.Sent(now, 1, mib)
+	u.Whole(now, 1, false)
+	if u.Ask(now, 2); u.Busy() != 1 {
+		t.Fatalf("%d turns under way", u.Busy())
+	}
+	var got []ConnID
+	for range 10 {
+		now = now.Add(stuckAfter / 5)
+		u.Got(now, 1, 0, time.Millisecond)
+		got = append(got, u.Tick(now)...)
+	}
+	if !slices.Equal(got, []ConnID{2}) {
+		t.Errorf("turns of %v", got)
+	}
+}
