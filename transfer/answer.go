@@ -68,11 +68,10 @@ func (v *server) answerWant(sv *serve) error {
 		info.Flags |= wire.InfoComplete
 	}
 	b := wire.Append(nil, info)
-	var given []wire.Run
 	if have := r.Have(); have == nil {
 		b = wire.Append(b, wire.HaveAll{Handle: sv.handle})
 		if sv.dealt = r.Complete() && !sv.reads; sv.dealt {
-			given = v.c.e.swarms.deal(sv)
+			v.c.e.swarms.deal(sv)
 		}
 	} else {
 		b = appendHave(b, sv.handle, have)
@@ -80,7 +79,6 @@ func (v *server) answerWant(sv *serve) error {
 	if err := v.c.write(b); err != nil {
 		return err
 	}
-	sendGone(sv, given)
 	v.c.e.swarms.introduce(sv)
 	return nil
 }

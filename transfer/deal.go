@@ -42,13 +42,15 @@ type dealt struct {
 }
 
 // deal makes a subscription to a root that is whole here a member of the deal, and
-// returns what others have been given.
-func (w *swarms) deal(sv *serve) []wire.Run {
+// tells it what others have been given: at once, for were the next round's offer to
+// overtake that, nothing would ever take it back. The writer, which calls it, sends
+// what it writes itself before that.
+func (w *swarms) deal(sv *serve) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	s := w.roots[sv.root]
 	if s == nil || s.members[sv] == nil || s.deal.spread.Full() {
-		return nil
+		return
 	}
 	d := &s.deal
 	if d.members == nil {
@@ -63,9 +65,9 @@ func (w *swarms) deal(sv *serve) []wire.Run {
 	s.members[sv].deal = m
 	given := wireRuns(d.spread.Given(m.id))
 	if len(given) > 0 {
+		sendGone(sv, given)
 		w.wake() // the round may be over
 	}
-	return given
 }
 
 // undeal takes a subscription out of the deal. mu is held.

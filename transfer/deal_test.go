@@ -175,3 +175,19 @@ func rawServe(t *testing.T, c *content, got chan<- []uint64) network.StreamHandl
 		}
 	}
 }
+
+// What has been dealt is told before it is offered again, even if the writer has to
+// wait meanwhile: else it would never be.
+func TestRoundEndsWhileOneJoins(t *testing.T) {
+	c := newContent(65, 8, sizesOf(4, 10_000)...)
+	seed := newPeer(t, Config{}, c)
+	a := subscribed(t, seed, c)
+	ask(a, 0, 1)
+	wantData(t, a, 0)
+	seed.SetLimits(Limits{Up: 100}) // the answer to the want has to wait
+	b := subscribed(t, seed, c)
+	elsewhere(t, b, 1)
+	if _, ok := until[wire.HaveAll](b); !ok {
+		t.Fatal("the leaf is not offered again")
+	}
+}
