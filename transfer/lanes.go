@@ -180,6 +180,18 @@ func (p *source) takeBackAll(dropped *sub) {
 	}
 }
 
+// unawait takes back on the lanes what is gone: a lane is not told of a leaf that was
+// asked there after it had been told that it is elsewhere.
+func (p *source) unawait(runs []wire.Run) {
+	for _, lane := range p.subs {
+		for _, r := range runs {
+			if lane != p.sub {
+				lane.takeBack(r)
+			}
+		}
+	}
+}
+
 // choke stops asking on one connection. The peer counts as choked when all are.
 func (s *session) choke(now time.Time, p *source, by *sub) {
 	by.choked = true

@@ -165,6 +165,8 @@ func (s *session) message(now time.Time, p *source, n note) error {
 		}
 		if n.sub != p.sub {
 			m.Runs = mergeRuns(asked) // the rest is told on the first connection, and in order
+		} else {
+			p.unawait(m.Runs)
 		}
 		s.handle(now, sched.Lost{Peer: p.id, Runs: schedRuns(m.Runs)})
 	case wire.Choke:
