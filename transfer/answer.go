@@ -36,6 +36,7 @@ func (v *server) step() (bool, error) {
 		}
 	}
 	for _, sv := range dead {
+		v.breakOff(sv)
 		v.closeServe(sv)
 	}
 	if err != nil {
@@ -264,6 +265,9 @@ func (v *server) sendBlock() (bool, error) {
 // does not fit follows in pieces. It does so when it is the conn's turn.
 func (v *server) sendLeaves() (bool, error) {
 	u := &v.c.e.uplink
+	if v.cur.sv != nil {
+		return v.sendPart()
+	}
 	if !v.asked() {
 		if v.queues {
 			v.queues = false
@@ -276,8 +280,75 @@ func (v *server) sendLeaves() (bool, error) {
 		return false, nil
 	}
 	err := v.sendBatch()
-	u.over(v.c, v.asked())
+	if v.cur.sv == nil {
+		u.over(v.c, v.asked())
+	}
 	return true, err
+}
+
+// partial is a leaf that is sent in parts.
+type partial struct {
+	sv        *serve // nil: none
+	leaf      uint32
+	off, size int
+}
+
+// begin sends the first full bytes of the buffer, of so many bytes of payload, and
+// begins to send a leaf in parts. The first got bytes of it are in the buffer, behind room for a header.
+func (v *server) begin(sv *serve, leaf uint32, full, bytes, got, size int) error {
+	v.cur = partial{sv: sv, leaf: leaf, off: got, size: size}
+	v.c.e.uplink.sent(v.c, bytes+got)
+	if full > 0 {
+		if err := v.c.write(v.buf.b[:full]); err != nil {
+			return err
+		}
+	}
+	if err := v.c.write(wire.Append(nil, wire.Begin{Handle: sv.handle, Leaf: leaf, Size: uint32(size)})); err != nil {
+		return err
+	}
+	at := full + headerRoom
+	part := v.buf.b[at-wire.HeaderSize : at+got]
+	wire.AppendHeader(part[:0], wire.Header{Kind: wire.KindPart, Length: uint32(got)})
+	return v.c.write(part)
+}
+
+// sendPart sends some more of the leaf begun, if the uplink has room: what waits in
+// the buffers below makes everything behind it late.
+func (v *server) sendPart() (bool, error) {
+	cur, u := &v.cur, &v.c.e.uplink
+	room := u.room(v.c)
+	if room <= 0 {
+		return false, nil
+	}
+	if v.buf == nil {
+		v.buf = v.c.e.bufs.get(sendBytes)
+	}
+	const head = wire.HeaderSize
+	b := v.buf.b[:head+min(room, cur.size-cur.off, sendBytes)]
+	n, _, err := cur.sv.r.ReadLeafAt(int(cur.leaf), b[head:], cur.off)
+	if err == nil && n == 0 {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		v.c.e.tore(leafOf{cur.sv.root, cur.leaf}, err, time.Now())
+		return true, fmt.Errorf("read leaf %d from byte %d: %w", cur.leaf, cur.off, err)
+	}
+	wire.AppendHeader(b[:0], wire.Header{Kind: wire.KindPart, Length: uint32(n)})
+	u.sent(v.c, n)
+	if cur.off += n; cur.off == cur.size {
+		v.cur = partial{}
+		defer func() { u.over(v.c, v.asked()) }()
+	}
+	return true, v.c.write(b[:head+n])
+}
+
+// breakOff ends the leaf begun, if it is of a subscription that has ended.
+func (v *server) breakOff(sv *serve) {
+	if v.cur.sv == sv {
+		v.cur = partial{}
+		v.c.send(wire.Part{})
+		v.c.e.uplink.over(v.c, v.asked())
+	}
 }
 
 // sendBatch sends some small leaves or a large one.
@@ -309,6 +380,9 @@ func (v *server) sendBatch() error {
 			bytes += size
 		default:
 			v.tellLost()
+			if v.c.e.uplink.paced(v.c) {
+				return v.begin(sv, leaf, n, bytes, got, size)
+			}
 			v.c.e.uplink.sent(v.c, bytes+got)
 			return v.sendPieces(sv, leaf, n+headerRoom+got, got, size)
 		}

@@ -143,6 +143,90 @@ func TestPace(t *testing.T) {
 	}
 }
 
+// Other messages come between the parts of a leaf, which is thrown away if it is not
+// wanted any more.
+func TestParts(t *testing.T) {
+	c := newContent(65, 8, sizesOf(3, 700_000)...)
+	h := newHost(t)
+	h.SetStreamHandler(wire.ID, func(s network.Stream) {
+		p := newRaw(t, s)
+		r := p.start(c)
+		for ok := true; ok; r, ok = until[wire.Request](p) {
+			for _, run := range r.Runs {
+				for l := run.First; l < run.First+run.Count; l++ {
+					p.send(wire.Begin{Handle: r.Handle, Leaf: l, Size: 700_000})
+					for part := range slices.Chunk(c.data[l], 99_999) {
+						p.send(wire.Part{Payload: part}, wire.HaveAll{Handle: r.Handle})
+					}
+				}
+			}
+		}
+	})
+	leech, job := newPeer(t, Config{}), newJob(c.root)
+	leech.get(t, job, &testPeer{Host: h})
+	check(t, job, c)
+}
+
+// A subscription that ends within a leaf gets no more of it, and others of the conn do.
+func TestPartsBreakOff(t *testing.T) {
+	a, b, x := newContent(66, 8, sizesOf(4, 1<<20)...), newContent(67, 8, sizesOf(4, 1<<20)...), newContent(68, 8, sizesOf(4, 1<<20)...)
+	seed := newPeer(t, Config{}, a, b, x)
+	p := dialRaw(t, seed)
+	p.send(hello, wire.Want{Handle: 1, Root: a.root}, wire.Want{Handle: 2, Root: b.root})
+	other := subscribed(t, seed, x) // with another peer there, what is sent is paced
+	ask(p, 0, 1)
+	for paced := false; !paced; {
+		switch m := p.next().(type) {
+		case wire.Pace:
+			p.send(wire.Got{})
+			paced = m.Every > 0
+		case wire.Data:
+			ask(other, 0, 1)
+			if _, ok := until[wire.Data](other); !ok {
+				t.Fatal("nothing for the other")
+			}
+			ask(p, 0, 1)
+		case nil:
+			t.Fatal("no pace")
+		}
+	}
+	ask(p, 0, 4)
+	begun, total, broken := false, 0, false
+	for !broken {
+		switch m := p.next().(type) {
+		case wire.Begin:
+			begun = true
+		case wire.Part:
+			if total += len(m.Payload); len(m.Payload) == 0 {
+				broken = true
+			}
+			p.send(wire.Unwant{Handle: 1})
+		case wire.Pace: // the other has asked for nothing for a while
+			ask(other, 0, 1)
+			p.send(wire.Got{})
+		case wire.Data:
+			ask(p, 0, 4)
+		case nil:
+			t.Fatalf("the stream ended; begun %v, %d bytes in parts", begun, total)
+		}
+	}
+	p.send(wire.Request{Handle: 2, Runs: []wire.Run{{First: 1, Count: 1}}})
+	for {
+		switch m := p.next().(type) {
+		case wire.Begin:
+			if m.Handle == 2 && m.Leaf == 1 {
+				return
+			}
+		case wire.Data:
+			if m.Handle == 2 && m.Leaf == 1 {
+				return
+			}
+		case nil:
+			t.Fatal("nothing of the other root")
+		}
+	}
+}
+
 // rawServe serves c, and asks for Got messages after the first leaf. What they said
 // is sent when the stream has ended.
 func rawServe(t *testing.T, c *content, got chan<- []uint64) network.StreamHandler {

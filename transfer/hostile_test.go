@@ -146,6 +146,41 @@ var hostile = []struct {
 		leaf := uint32(len(c.leaves)) + 5
 		p.send(wire.Data{Handle: r.Handle, Leaf: leaf, Payload: make([]byte, 100)})
 	}},
+	{"part of nothing", func(p *rawPeer, c *content) { p.start(c); p.send(wire.Part{Payload: []byte("abc")}) }},
+	{"begins what was not asked", func(p *rawPeer, c *content) {
+		r := p.start(c)
+		p.send(wire.Begin{Handle: r.Handle, Leaf: uint32(len(c.leaves)) + 5, Size: 100})
+	}},
+	{"begins with another size", func(p *rawPeer, c *content) {
+		r := p.start(c)
+		p.send(wire.Begin{Handle: r.Handle, Leaf: r.Runs[0].First, Size: 20_001})
+	}},
+	{"begins a leaf within another", func(p *rawPeer, c *content) {
+		r := p.start(c)
+		begin := wire.Begin{Handle: r.Handle, Leaf: r.Runs[0].First, Size: 20_000}
+		p.send(begin, begin)
+	}},
+	{"data within a leaf in parts", func(p *rawPeer, c *content) {
+		r := p.start(c)
+		leaf := r.Runs[0].First
+		p.send(wire.Begin{Handle: r.Handle, Leaf: leaf, Size: 20_000}, wire.Part{Payload: c.data[leaf][:99]},
+			wire.Data{Handle: r.Handle, Leaf: leaf, Payload: c.data[leaf]})
+	}},
+	{"more parts than the leaf has", func(p *rawPeer, c *content) {
+		r := p.start(c)
+		leaf := r.Runs[0].First
+		p.send(wire.Begin{Handle: r.Handle, Leaf: leaf, Size: 20_000}, wire.Part{Payload: c.data[leaf][:19_999]},
+			wire.Part{Payload: []byte("ab")})
+	}},
+	{"wrong bytes in parts", func(p *rawPeer, c *content) {
+		r := p.start(c)
+		p.send(wire.Begin{Handle: r.Handle, Leaf: r.Runs[0].First, Size: 20_000}, wire.Part{Payload: make([]byte, 19_000)},
+			wire.Part{Payload: make([]byte, 1000)})
+	}},
+	{"begun and broken off", func(p *rawPeer, c *content) {
+		r := p.start(c)
+		p.send(wire.Begin{Handle: r.Handle, Leaf: r.Runs[0].First, Size: 20_000}, wire.Part{Payload: make([]byte, 99)}, wire.Part{})
+	}},
 	{"data without a header", func(p *rawPeer, c *content) { p.start(c); p.frame(wire.KindData, []byte{0}) }},
 	{"leaf too long", func(p *rawPeer, c *content) {
 		r := p.start(c)
@@ -274,7 +309,7 @@ func TestViolationsReset(t *testing.T) {
 		"silent after hello": true, "asked and silent": true, "all requested leaves gone": true,
 		"choked for ever": true, "busy for ever": true, "refuses after a while": true, "no nodes": true,
 		"peers that are none": true, "closes at once": true, "silent": true, "stops within a leaf": true,
-		"huge have map before the nodes": true,
+		"huge have map before the nodes": true, "begun and broken off": true,
 	}
 	c := newContent(30, 8, sizesOf(240, 20_000)...)
 	var streams, resets atomic.Int32

@@ -32,6 +32,7 @@ type reader struct {
 	b    *batch // leaves not handed on yet
 
 	hello   bool      // the peer has said it
+	parts   incoming  // a leaf that comes in parts
 	inFrame bool      // a frame has begun
 	last    time.Time // something arrived
 	armed   time.Time // the deadline was set
@@ -45,6 +46,15 @@ type reader struct {
 
 	moved  int       // payload bytes of this leaf since
 	marked time.Time // the last sign of life to the session
+}
+
+// incoming is a leaf of which some parts have come.
+type incoming struct {
+	open bool
+	sub  *sub   // nil: left meanwhile
+	b    *batch // nil: nobody waits for it
+	leaf placed
+	rest int // bytes due
 }
 
 // readLoop is the conn's reader.
@@ -126,6 +136,8 @@ func (r *reader) frame() error {
 	switch {
 	case h.Kind == wire.KindData:
 		return r.data(n)
+	case h.Kind == wire.KindPart:
+		return r.part(n)
 	case h.Kind == wire.KindNode || h.Kind == wire.KindBlock:
 		return r.block(h.Kind, n)
 	}
@@ -166,6 +178,9 @@ func (r *reader) data(n int) error {
 	if err != nil {
 		return err
 	}
+	if r.parts.open {
+		return violation("data within a leaf that comes in parts")
+	}
 	handle, leaf := wire.ParseDataHeader(b)
 	r.skip(wire.DataHeaderSize)
 	r.c.down.count(headerRoom)
@@ -181,6 +196,7 @@ func (r *reader) data(n int) error {
 		return err
 	}
 	off := r.b.used
+	r.moved, r.marked = 0, r.last
 	if err := r.payload(s, r.b.buf.b[off:off+size]); err != nil {
 		return err
 	}
@@ -191,7 +207,6 @@ func (r *reader) data(n int) error {
 
 // payload fills p and gives signs of life meanwhile.
 func (r *reader) payload(s *sub, p []byte) error {
-	r.moved, r.marked = 0, r.last
 	for len(p) > 0 {
 		n, err := r.br.Read(p[:r.c.down.piece(len(p))])
 		p = p[n:]
@@ -208,6 +223,84 @@ func (r *reader) payload(s *sub, p []byte) error {
 		}
 	}
 	return nil
+}
+
+// begin prepares for a leaf that comes in parts.
+func (r *reader) begin(m wire.Begin) error {
+	if r.parts.open {
+		return violation("a leaf begins within another")
+	}
+	size := int(m.Size)
+	s, want, err := r.c.arrive(m.Handle, m.Leaf, size)
+	if err != nil {
+		return err
+	}
+	r.parts = incoming{open: true, sub: s, rest: size, leaf: placed{leaf: m.Leaf, size: size, want: want.digest}}
+	if s != nil && !s.ses.has(m.Leaf) {
+		if err := r.c.charge(0); err != nil {
+			return err
+		}
+		r.parts.b = r.c.e.bufs.getBatch(s, size)
+		r.moved, r.marked = 0, r.last
+	}
+	return r.whole()
+}
+
+// part reads the next bytes of the leaf begun, or throws them away if nobody waits for it.
+func (r *reader) part(n int) error {
+	r.handOver()
+	g := &r.parts
+	if !g.open || n > g.rest {
+		return violation("part of %d bytes, %d are due", n, g.rest)
+	}
+	if n < 1<<10 {
+		if err := r.count(); err != nil {
+			return err
+		}
+	}
+	if n == 0 { // the subscription has ended
+		r.drop()
+		return nil
+	}
+	var err error
+	if g.b == nil {
+		err = r.discard(n)
+		r.got(n)
+	} else {
+		err = r.payload(g.sub, g.b.buf.b[g.leaf.size-g.rest:][:n])
+	}
+	if err != nil {
+		return err
+	}
+	g.rest -= n
+	return r.whole()
+}
+
+// whole hands the leaf begun on when all of it is here.
+func (r *reader) whole() error {
+	g := &r.parts
+	if g.rest > 0 {
+		return nil
+	}
+	switch {
+	case g.b != nil:
+		g.b.used, g.b.leaves = g.leaf.size, append(g.b.leaves, g.leaf)
+		r.c.e.uplink.received(r.c, g.b.used)
+		g.b.sub.ses.submit(g.b)
+		g.b = nil
+	case g.sub != nil:
+		g.sub.ses.in.book(g.sub, []placed{{leaf: g.leaf.leaf, size: g.leaf.size}}, true)
+	}
+	r.drop()
+	return nil
+}
+
+// drop forgets the leaf begun.
+func (r *reader) drop() {
+	if r.parts.b != nil {
+		r.c.e.bufs.putBatch(r.parts.b)
+	}
+	r.parts = incoming{}
 }
 
 // pace begins or ends telling the peer what has got through.
@@ -273,6 +366,7 @@ func (r *reader) handOver() {
 
 func (r *reader) recycle() {
 	r.handOver()
+	r.drop()
 	if r.b != nil {
 		r.c.e.bufs.putBatch(r.b)
 	}
@@ -369,6 +463,8 @@ func (r *reader) control(k wire.Kind, n int) error {
 		r.c.srv.askBlocks(m)
 	case wire.Pace:
 		r.pace(m)
+	case wire.Begin:
+		return r.begin(m)
 	case wire.Got:
 		r.c.e.uplink.got(r.c, m)
 	case wire.NoBlock:

@@ -33,6 +33,7 @@ type server struct {
 	lossy  []*serve // with leaves that could not be read, to be told
 	turn   int      // whose turn it is: nodes, blocks, leaves
 	queues bool     // a turn at the uplink has been asked for
+	cur    partial  // leaf that is being sent
 	buf    *buffer  // while there is work
 }
 

@@ -115,6 +115,28 @@ func (u *uplink) over(c *conn, more bool) {
 	}
 }
 
+// paced tells whether the peer says what has got through.
+func (u *uplink) paced(c *conn) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	_, known := u.sched.Room(time.Now(), c.turns.id)
+	return known
+}
+
+// room is how many bytes the conn may send now. Its writer is woken when that grows.
+func (u *uplink) room(c *conn) int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	room, known := u.sched.Room(time.Now(), c.turns.id)
+	if !known {
+		return sendBytes
+	}
+	if room <= 0 {
+		return 0
+	}
+	return int(max(room, leastEvery))
+}
+
 // idle ends a turn, or the wait for one, of a conn that has nothing to send.
 func (u *uplink) idle(c *conn) {
 	u.mu.Lock()
@@ -138,6 +160,7 @@ func (u *uplink) got(c *conn, m wire.Got) {
 	if c.turns.rtt == 0 {
 		c.turns.rtt = max(now.Sub(c.turns.asked), 1)
 	}
+	c.out.wake()
 	u.grant(u.sched.Got(now, c.turns.id, m.Total, c.turns.rtt))
 }
 
@@ -168,6 +191,11 @@ func (u *uplink) run(ctx context.Context, done <-chan struct{}) {
 		case now := <-tick.C:
 			u.mu.Lock()
 			u.grant(u.sched.Tick(now))
+			for _, c := range u.conns {
+				if c.turns.mine {
+					c.out.wake() // if its peer tells no more
+				}
+			}
 			u.mu.Unlock()
 		}
 	}

@@ -58,6 +58,7 @@ type upConn struct {
 	got     uint64    // of these, acknowledged
 	tracked bool      // got is known
 	moved   time.Time // the turn began, or the last acknowledgement came
+	fed     time.Time // bytes were handed over
 	rate    meter     // of acknowledged bytes, while some are under way
 	rtt     time.Duration
 }
@@ -69,6 +70,12 @@ const (
 	// A turn is over when so many bytes, or what the path holds, are left to be
 	// acknowledged: the next leaf is under way before the wire falls dry.
 	turnTail = 192 << 10
+
+	// A conn may have so much handed over and not acknowledged: what its rate makes of
+	// a round trip and so much time, or at least so many bytes.
+	unackedTime  = 100 * time.Millisecond
+	leastUnacked = 192 << 10
+	muteAfter    = time.Second
 
 	// stuckAfter is how long a turn may stand still and count.
 	stuckAfter = 500 * time.Millisecond
@@ -159,6 +166,7 @@ func (u *Uplink) Sent(now time.Time, id ConnID, bytes int) {
 		c.rate.mark = now
 	}
 	c.sent += uint64(bytes)
+	c.fed = now
 	c.peer.served += float64(bytes) / c.peer.favour(now)
 }
 
@@ -234,6 +242,22 @@ func (u *Uplink) limit(now time.Time) int {
 		n = min(n, max(1, u.asking(now)-1))
 	}
 	return n
+}
+
+// Room returns how much more a conn may hand over now; false if nobody tells what has
+// got through. What waits in the buffers below delays all that comes after it, cannot
+// be taken back, and hides how far it is. A conn whose peer tells no more may go on,
+// slowly.
+func (u *Uplink) Room(now time.Time, id ConnID) (bytes int64, known bool) {
+	c := u.conns[id]
+	if c == nil || !c.tracked {
+		return 0, false
+	}
+	room := max(leastUnacked, int64(c.rate.rate()*(c.rtt+unackedTime).Seconds())) - c.unacked()
+	if room <= 0 && now.Sub(c.moved) >= muteAfter && now.Sub(c.fed) >= muteAfter {
+		room = leastUnacked / 4
+	}
+	return room, true
 }
 
 // Busy returns how many turns are under way.

@@ -28,7 +28,7 @@ func AppendHeader(b []byte, h Header) []byte {
 }
 
 // Known tells whether the kind is one this version defines.
-func (k Kind) Known() bool { return k >= KindHello && k <= KindGot }
+func (k Kind) Known() bool { return k >= KindHello && k <= KindPart }
 
 // Check bounds the body's length, before anything is allocated for it.
 func (h Header) Check() error {
@@ -38,6 +38,8 @@ func (h Header) Check() error {
 		limit = MaxPayload + 8
 	case KindBlock:
 		limit = MaxPayload + 5
+	case KindPart:
+		limit = MaxPayload
 	}
 	if h.Length > limit {
 		return fmt.Errorf("%w: kind %d body of %d bytes, limit %d", ErrMalformed, h.Kind, h.Length, limit)
@@ -141,6 +143,12 @@ func decodeProvider(k Kind, r *reader) Message {
 		return Pace{Every: r.u32()}
 	case KindGot:
 		return Got{Total: r.u64()}
+	case KindBegin:
+		m := Begin{Handle: r.u32(), Leaf: r.u32(), Size: r.u32()}
+		r.check(m.Size <= MaxPayload)
+		return m
+	case KindPart:
+		return Part{Payload: r.rest()}
 	}
 	return nil
 }

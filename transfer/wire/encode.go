@@ -30,6 +30,8 @@ func (Block) kind() Kind    { return KindBlock }
 func (NoBlock) kind() Kind  { return KindNoBlock }
 func (Pace) kind() Kind     { return KindPace }
 func (Got) kind() Kind      { return KindGot }
+func (Begin) kind() Kind    { return KindBegin }
+func (Part) kind() Kind     { return KindPart }
 
 func (m Hello) append(b []byte) []byte {
 	b = binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(b, m.MinVersion), m.MaxVersion)
@@ -100,6 +102,9 @@ func (m NoBlock) append(b []byte) []byte { return append(u32s(b, m.ID), m.Index,
 
 func (m Pace) append(b []byte) []byte { return u32s(b, m.Every) }
 func (m Got) append(b []byte) []byte  { return binary.BigEndian.AppendUint64(b, m.Total) }
+
+func (m Begin) append(b []byte) []byte { return u32s(b, m.Handle, m.Leaf, m.Size) }
+func (m Part) append(b []byte) []byte  { return append(b, m.Payload...) }
 
 func u32s(b []byte, vs ...uint32) []byte {
 	for _, v := range vs {

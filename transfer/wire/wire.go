@@ -27,7 +27,7 @@ import (
 //	u32 length of body | u8 kind | body
 //
 // Integers are big-endian. The first frame each way is [Hello]. Bodies of all
-// kinds but node, data and block are at most 64 KiB ([MaxControl]); those three
+// kinds but node, data, part and block are at most 64 KiB ([MaxControl]); those four
 // carry a payload of at most 2 MiB ([MaxPayload]) after a fixed header.
 //
 // # Compatibility
@@ -101,6 +101,8 @@ const (
 	KindNoBlock  Kind = 22
 	KindPace     Kind = 23
 	KindGot      Kind = 24
+	KindBegin    Kind = 25
+	KindPart     Kind = 26
 )
 
 // Run is the leaves [First, First+Count) of a root's leaf sequence (all its
@@ -153,7 +155,8 @@ type (
 	//	u32 handle | u32 index
 	Nodes struct{ Handle, From uint32 }
 
-	// Request asks for leaves, answered in order by one Data each, or by Gone.
+	// Request asks for leaves, answered in order by one Data each, or by Begin and
+	// Parts, or by Gone.
 	// Choke and Busy drop it.
 	//
 	//	u32 handle | runs
@@ -182,7 +185,7 @@ type (
 	}
 )
 
-// Got tells the provider how many bytes of payload of Data messages have been read
+// Got tells the provider how many bytes of payload of Data and Part messages have been read
 // on this stream since it began. It is sent once at a Pace and then each time that
 // Every more bytes have come, within a leaf too.
 //
@@ -258,6 +261,18 @@ type (
 		Handle, Leaf uint32
 		Payload      []byte
 	}
+
+	// Begin: a requested leaf of so many bytes comes in Parts, so that other messages
+	// need not wait for all of it. Until it is whole there is no other leaf.
+	//
+	//	u32 handle | u32 leaf | u32 size
+	Begin struct{ Handle, Leaf, Size uint32 }
+
+	// Part is the next bytes of the leaf begun, or none: the rest will not come, for
+	// the subscription has ended.
+	//
+	//	payload, to the end of the body
+	Part struct{ Payload []byte }
 
 	// Choke: the provider has dropped the handle's unsent requests and takes no
 	// more until Unchoke.

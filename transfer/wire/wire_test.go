@@ -119,6 +119,8 @@ func vectors(t testing.TB) []vector {
 			626c6f636b`},
 		{"noblock", NoBlock{3, 63, CodeNotFound}, `00000006 16 00000003 3f 01`},
 		{"pace", Pace{65536}, `00000004 17 00010000`},
+		{"begin", Begin{1, 2, 1 << 20}, `0000000c 19 00000001 00000002 00100000`},
+		{"part", Part{[]byte("abc")}, `00000003 1a 616263`},
 		{"got", Got{1 << 32}, `00000008 18 0000000100000000`},
 	}
 }
@@ -166,7 +168,7 @@ func TestAppendedFieldsAreIgnored(t *testing.T) {
 	for _, tt := range vectors(t) {
 		b := unhex(t, tt.hex)
 		switch ParseHeader(b).Kind {
-		case KindNode, KindData, KindBlock:
+		case KindNode, KindData, KindPart, KindBlock:
 			continue // the payload reaches to the end
 		}
 		got, err := Decode(ParseHeader(b).Kind, append(b[HeaderSize:], 1, 2, 3))
@@ -186,6 +188,8 @@ func TestTruncated(t *testing.T) {
 			least = 8
 		case KindBlock:
 			least = 5
+		case KindPart:
+			least = 0
 		}
 		for n := range least {
 			if m, err := Decode(h.Kind, b[HeaderSize:HeaderSize+n]); !errors.Is(err, ErrMalformed) {
