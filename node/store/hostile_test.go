@@ -1,7 +1,10 @@
 package store_test
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"os"
 	"path/filepath"
@@ -10,6 +13,8 @@ import (
 
 	"shoal/chunker"
 	"shoal/node/store"
+
+	"github.com/ipfs/go-cid"
 )
 
 // TestTampered puts symlinks where the .part is or is going to be: nothing may be
@@ -185,5 +190,45 @@ func TestUnwritable(t *testing.T) {
 	d := begin(t, dst, store.Target{Root: sh.Root, Dir: to, Name: "x"})
 	if err := pump(t, openRoot(t, src, sh.Root), d, nil); !errors.Is(err, store.ErrDenied) {
 		t.Errorf("read-only directory: %v", err)
+	}
+}
+
+// TestOneLeafTwoSizes: a false DAG names one leaf at two places, as of two sizes. What is
+// behind the smaller one, verified by then, stays as it is.
+func TestOneLeafTwoSizes(t *testing.T) {
+	a, b := content(1, 64<<10), content(2, 64<<10)
+	sizes := []int{len(a), 10, len(b)}
+	var links, data []byte
+	total := 0
+	for i, leaf := range [][]byte{a, a, b} {
+		sum := sha256.Sum256(leaf)
+		id := append([]byte{0x0a, 36, 1, 0x55, 0x12, 32}, sum[:]...)
+		link := binary.AppendUvarint(append(id, 0x12, 0, 0x18), uint64(sizes[i]))
+		links = append(binary.AppendUvarint(append(links, 0x12), uint64(len(link))), link...)
+		data = binary.AppendUvarint(append(data, 0x20), uint64(sizes[i]))
+		total += sizes[i]
+	}
+	data = append(binary.AppendUvarint([]byte{0x08, 0x02, 0x18}, uint64(total)), data...)
+	block := append(binary.AppendUvarint(append(links, 0x0a), uint64(len(data))), data...)
+	root, err := cid.V1Builder{Codec: cid.DagProtobuf, MhType: 0x12}.Sum(block)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	to := t.TempDir()
+	d := begin(t, open(t, t.TempDir(), always()), store.Target{Root: root, Dir: to, Name: "x"})
+	defer d.Close()
+	if err := d.AddNode(block); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Write(2, b); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Write(0, a); !errors.Is(err, chunker.ErrMismatch) || d.Has(1) {
+		t.Errorf("error: %v, has the false leaf: %v", err, d.Has(1))
+	}
+	got, err := os.ReadFile(filepath.Join(to, "x.part"))
+	if err != nil || !bytes.Equal(got[len(a)+10:], b) {
+		t.Errorf("the leaf behind is not what was written: %d bytes, error %v", len(got), err)
 	}
 }

@@ -182,9 +182,9 @@ func (d *Download) cloneLeaf(i int, digest [digestSize]byte, r *Root, from int, 
 	lock.Lock()
 	defer lock.Unlock()
 	d.mu.RLock()
-	at, had, over := d.spotOf(i), d.have.get(i), d.stage != running
+	at, had, over, fits := d.spotOf(i), d.have.get(i), d.stage != running, d.x.layout.LeafSize(i) == size
 	d.mu.RUnlock()
-	if at.size < 0 || had || over {
+	if at.size < 0 || had || over || !fits {
 		return had, nil
 	}
 	if d.homeDisk {

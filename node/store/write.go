@@ -84,10 +84,13 @@ func (d *Download) writeLeaf(i int, data []byte, byUs bool) error {
 	lock.Lock()
 	defer lock.Unlock()
 	d.mu.RLock()
-	at, had := d.spotOf(i), d.have.get(i)
+	at, had, size := d.spotOf(i), d.have.get(i), d.x.layout.LeafSize(i)
 	d.mu.RUnlock()
 	if had {
 		return nil
+	}
+	if size >= 0 && len(data) != size { // a false DAG: the same leaf at another place, of another size
+		return fmt.Errorf("write leaf %d of %s: %d bytes, not %d: %w", i, d.rec.root, len(data), size, chunker.ErrMismatch)
 	}
 	if d.homeDisk { // leave the index the room to record what was written
 		if err := d.s.room(); err != nil {
