@@ -234,6 +234,11 @@ func (f *File) hold() (*chunk, []byte, error) {
 		if leaf, off, ok := f.leafAt(f.pos); ok {
 			f.reach(leaf)
 			if c := f.slots[leaf]; c != nil && c.data != nil {
+				if size := f.walker.Layout().LeafSize(leaf); size >= 0 && size != len(c.data) {
+					// A false DAG: the same leaf at another place, of another size.
+					f.err = fmt.Errorf("leaf %d of %s: %d bytes, not %d: %w", leaf, f.link.Root, len(c.data), size, chunker.ErrMismatch)
+					return nil, nil, f.err
+				}
 				if f.firstAt.IsZero() {
 					f.firstAt = time.Now()
 				}
