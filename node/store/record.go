@@ -92,9 +92,10 @@ func decodeRecord(b []byte) (*record, error) {
 	if v := d.uint(); v != recordVersion {
 		d.fail(fmt.Errorf("version %d", v))
 	}
-	r := &record{id: shareID(d.uint()), state: State(d.uint())}
-	f := d.uint()
-	if f&^flagsKnown != 0 || r.state < Complete || r.state > Changed {
+	r := &record{id: shareID(d.uint())}
+	state, f := d.uint(), d.uint()
+	r.state = State(state)
+	if f&^flagsKnown != 0 || state < uint64(Complete) || state > uint64(Changed) {
 		d.fail(errors.New("unknown flags or state"))
 	}
 	r.tree, r.complete, r.all = f&flagTree != 0, f&flagComplete != 0, f&flagAll != 0
