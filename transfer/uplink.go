@@ -13,7 +13,6 @@ import (
 const (
 	gotEvery   = 64 << 10               // payload bytes between Got messages, when they are asked for
 	leastEvery = 16 << 10               // and at least, whatever a peer asks
-	turnBytes  = 1 << 20                // sent in one turn: a leaf, or small ones of about as much
 	uplinkTick = 100 * time.Millisecond // how soon a turn that stands still is noticed
 )
 
@@ -109,7 +108,7 @@ func (u *uplink) sent(c *conn, bytes int) {
 func (u *uplink) over(c *conn, more bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if c.turns.bytes >= turnBytes || !more {
+	if c.turns.bytes >= sched.TurnBytes || !more {
 		c.turns.bytes, c.turns.mine = 0, false
 		u.grant(u.sched.Whole(time.Now(), c.turns.id, more))
 	}

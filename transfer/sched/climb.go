@@ -29,11 +29,14 @@ type climb struct {
 const (
 	leastTurns = 4
 
-	flowMemory = 100 * time.Millisecond
-	slowMemory = 500 * time.Millisecond
-	topMemory  = 20 * time.Second
+	mostTurns = 256
+
+	// One turn more begins when less than slackPart of the best flows. How far back
+	// each looks:
+	flowMemory = 100 * time.Millisecond // what flows now
+	slowMemory = 500 * time.Millisecond // what the best is taken from
+	topMemory  = 20 * time.Second       // the best
 	slackPart  = 0.9
-	mostTurns  = 256
 
 	trialBytes = 8 << 20 // a trial takes as long as so many bytes, within
 	trialShort = 50 * time.Millisecond

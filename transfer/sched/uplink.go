@@ -64,8 +64,8 @@ type upConn struct {
 }
 
 const (
-	// turnBytes is about how much is sent in one turn.
-	turnBytes = 1 << 20
+	// TurnBytes is about how much is sent in one turn: a leaf, or small ones.
+	TurnBytes = 1 << 20
 
 	// A turn is over when so many bytes, or what the path holds, are left to be
 	// acknowledged: the next leaf is under way before the wire falls dry.
@@ -342,7 +342,7 @@ func (u *Uplink) pick() *upConn {
 	var best *upConn
 	n := 0
 	for _, c := range u.wait {
-		if c.peer.served > least+turnBytes {
+		if c.peer.served > least+TurnBytes {
 			continue
 		}
 		if n++; u.rng.IntN(n) == 0 {

@@ -156,8 +156,7 @@ type (
 	Nodes struct{ Handle, From uint32 }
 
 	// Request asks for leaves, answered in order by one Data each, or by Begin and
-	// Parts, or by Gone.
-	// Choke and Busy drop it.
+	// Parts, or by Gone, which may have been sent before. Choke and Busy drop it.
 	//
 	//	u32 handle | runs
 	Request struct {
@@ -295,8 +294,8 @@ type (
 		Peers  []Peer
 	}
 
-	// Gone: requested leaves that will not come, and that the provider no longer
-	// offers.
+	// Gone: leaves that will not come, requested or not, and that the provider no
+	// longer offers.
 	//
 	//	u32 handle | u8 code | runs
 	Gone struct {
