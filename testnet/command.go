@@ -37,12 +37,20 @@ func end(s string) string {
 
 // Command prepares `shoal --home HOME args…` in the daemon's directory, not started.
 func (d *Daemon) Command(ctx context.Context, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, d.net.cfg.Bin, append([]string{"--home", d.home}, args...)...)
+	cmd := d.place.command(ctx, d.net.cfg.Bin, append([]string{"--home", d.home}, args...)...)
 	cmd.Env = d.env()
 	cmd.Dir = d.dir
 	cmd.SysProcAttr = dieWithParent()
 	cmd.WaitDelay = 5 * time.Second
 	return cmd
+}
+
+// command prepares a command at the place.
+func (p Place) command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	if p.Namespace != nil {
+		return p.Namespace.Command(ctx, name, args...)
+	}
+	return exec.CommandContext(ctx, name, args...)
 }
 
 // Run runs a command to its end, whatever its exit code.

@@ -21,6 +21,7 @@ const stopWithin = 5 * time.Second
 // Daemon is one `shoal daemon` process, or what is left of it, and its home. It is safe for concurrent use.
 type Daemon struct {
 	net   *Net
+	place Place
 	index int
 	dir   string
 	home  string
@@ -101,7 +102,8 @@ func (d *Daemon) start(ctx context.Context) error {
 		return fmt.Errorf("daemon %d: %w", d.index, err)
 	}
 	defer log.Close() // the process has its own copy
-	cmd := exec.Command(d.net.cfg.Bin, append(args, d.net.cfg.Args...)...)
+	args = append(append(args, d.net.cfg.Args...), d.place.Args...)
+	cmd := d.place.command(context.Background(), d.net.cfg.Bin, args...)
 	cmd.Env = d.env()
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = dieWithParent()
@@ -155,7 +157,7 @@ func (d *Daemon) env() []string {
 		}
 	}
 	env = append(env, "SHOAL_NETWORK=local", "SHOAL_LISTEN=/ip4/127.0.0.1/tcp/0,/ip4/127.0.0.1/udp/0/quic-v1")
-	return append(env, d.net.cfg.Env...)
+	return append(append(env, d.net.cfg.Env...), d.place.Env...)
 }
 
 // Kill ends the process as a crash would (SIGKILL) and waits until it is gone.

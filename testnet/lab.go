@@ -71,6 +71,18 @@ func (l *Lab) Add(count int) *Peer {
 	return l.Peers[len(l.Peers)-1]
 }
 
+// AddAt starts a daemon at a place of its own.
+func (l *Lab) AddAt(at Place) *Peer {
+	l.t.Helper()
+	d, err := l.Net.StartAt(context.Background(), at)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	p := &Peer{Daemon: d, lab: l}
+	l.Peers = append(l.Peers, p)
+	return p
+}
+
 // cleanup ends what still runs and shows the logs of a failed test.
 func (l *Lab) cleanup(dir string) {
 	if err := l.Close(); err != nil {

@@ -29,15 +29,26 @@ type Net struct {
 	daemons []*Daemon
 }
 
+// Place is where and how a daemon lives, where it is not like the others. A restart keeps it.
+type Place struct {
+	Namespace *Namespace // nil: the machine's own network
+	Alone     bool       // it is not told of the others
+	Args      []string   // more arguments of `shoal daemon`, after those of the Net
+	Env       []string   // more environment of the daemon and its commands, after that of the Net
+}
+
 // New makes a Net without daemons.
 func New(cfg Config) *Net { return &Net{cfg: cfg} }
 
 // Start runs one more daemon and waits until it answers.
-func (n *Net) Start(ctx context.Context) (*Daemon, error) {
+func (n *Net) Start(ctx context.Context) (*Daemon, error) { return n.StartAt(ctx, Place{}) }
+
+// StartAt is Start for a daemon at a place of its own.
+func (n *Net) StartAt(ctx context.Context, at Place) (*Daemon, error) {
 	n.mu.Lock()
 	i := len(n.daemons) + 1
 	dir := filepath.Join(n.cfg.Dir, fmt.Sprintf("peer%d", i))
-	d := &Daemon{net: n, index: i, dir: dir, home: filepath.Join(dir, "home"), log: filepath.Join(dir, "log")}
+	d := &Daemon{net: n, place: at, index: i, dir: dir, home: filepath.Join(dir, "home"), log: filepath.Join(dir, "log")}
 	n.daemons = append(n.daemons, d)
 	n.mu.Unlock()
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -71,6 +82,9 @@ func (n *Net) Close() error {
 
 // bootstrap is where a starting daemon joins: the first one that answers, except itself.
 func (n *Net) bootstrap(except *Daemon) []string {
+	if except.place.Alone {
+		return nil
+	}
 	for _, d := range n.Daemons() {
 		if d != except && d.Running() {
 			if addrs := d.Addrs(); len(addrs) > 0 {

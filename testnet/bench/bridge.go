@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+
+	"shoal/testnet"
 )
 
 // bridge is a network of its own: namespaces on one bridge, each behind a veth that is limited both ways. Only the bridge has an
@@ -28,17 +30,7 @@ const bridgePort = 4474
 var bridges atomic.Int32 // made by this process
 
 // noNamespaces says why there can be no bridge here; "" where there can.
-func noNamespaces() string {
-	if os.Geteuid() != 0 {
-		return "network namespaces need root"
-	}
-	for _, c := range []string{"ip", "tc"} {
-		if _, err := exec.LookPath(c); err != nil {
-			return "no " + c + " on the PATH (Debian: iproute2)"
-		}
-	}
-	return ""
-}
+func noNamespaces() string { return testnet.NoNamespaces("tc") }
 
 // newBridge makes a namespace for each rate, in bits a second. The caller closes it.
 func (b *bench) newBridge(rates []int64) (*bridge, error) { return b.bridge(rates, false) }
@@ -60,7 +52,7 @@ func (b *bench) bridge(rates []int64, alone bool) (*bridge, error) {
 func (br *bridge) make(dir string, rates []int64) error {
 	var host bytes.Buffer // commands of ip and tc in the machine's own namespace
 	fmt.Fprintf(&host, "link add %s type bridge\nlink set dev %[1]s addrgenmode none up\naddr add %s254/24 dev %[1]s\n", br.name, br.subnet)
-	if err := batch("ip", "", host.String()); err != nil {
+	if err := testnet.Batch("ip", "", host.String()); err != nil {
 		return err
 	}
 	for i, rate := range rates {
@@ -82,9 +74,9 @@ func (br *bridge) join(p place, i int, rate int64) error {
 		port = fmt.Sprintf("link set dev %s type bridge_slave isolated on\n", outer)
 	}
 	return errors.Join(
-		batch("ip", "", fmt.Sprintf("netns add %s\nlink add %s type veth peer name eth0 netns %[1]s\nlink set dev %[2]s addrgenmode none master %s up\n%s",
+		testnet.Batch("ip", "", fmt.Sprintf("netns add %s\nlink add %s type veth peer name eth0 netns %[1]s\nlink set dev %[2]s addrgenmode none master %s up\n%s",
 			p.ns, outer, br.name, port)),
-		batch("ip", p.ns, fmt.Sprintf("link set dev lo up\nlink set dev eth0 addrgenmode none up\naddr add %s/24 dev eth0\n", p.ip)),
+		testnet.Batch("ip", p.ns, fmt.Sprintf("link set dev lo up\nlink set dev eth0 addrgenmode none up\naddr add %s/24 dev eth0\n", p.ip)),
 		br.shape(i, rate),
 	)
 }
@@ -95,8 +87,8 @@ func (br *bridge) outer(i int) string { return fmt.Sprintf("%sv%d", br.name, i) 
 func (br *bridge) shape(i int, rate int64) error {
 	limit := fmt.Sprintf("root tbf rate %dbit burst %d latency 50ms\n", rate, max(64<<10, rate/8/100))
 	return errors.Join(
-		batch("tc", "", "qdisc replace dev "+br.outer(i)+" "+limit),
-		batch("tc", br.places[i].ns, "qdisc replace dev eth0 "+limit),
+		testnet.Batch("tc", "", "qdisc replace dev "+br.outer(i)+" "+limit),
+		testnet.Batch("tc", br.places[i].ns, "qdisc replace dev eth0 "+limit),
 	)
 }
 
@@ -104,10 +96,10 @@ func (br *bridge) shape(i int, rate int64) error {
 func (br *bridge) close() error {
 	var errs []error
 	for i, p := range br.places {
-		batch("ip", "", "link del "+br.outer(i)+"\n") // goes with its namespace too, but later
-		errs = append(errs, batch("ip", "", "netns del "+p.ns+"\n"), os.RemoveAll(p.dir))
+		testnet.Batch("ip", "", "link del "+br.outer(i)+"\n") // goes with its namespace too, but later
+		errs = append(errs, testnet.Batch("ip", "", "netns del "+p.ns+"\n"), os.RemoveAll(p.dir))
 	}
-	return errors.Join(append(errs, batch("ip", "", "link del "+br.name+"\n"))...)
+	return errors.Join(append(errs, testnet.Batch("ip", "", "link del "+br.name+"\n"))...)
 }
 
 // gateway is where a process outside of the namespaces listens for those inside.
@@ -163,20 +155,6 @@ func (br *bridge) sentByAll() (bytes int64, err error) {
 		bytes += c.Bytes
 	}
 	return bytes, nil
-}
-
-// batch runs commands of ip or tc in a namespace.
-func batch(tool, ns, commands string) error {
-	args := []string{"-batch", "-"}
-	if ns != "" {
-		args = append([]string{"-n", ns}, args...)
-	}
-	cmd := exec.Command(tool, args...)
-	cmd.Stdin = strings.NewReader(commands)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("%s: %q: %w: %s", tool, commands, err, out)
-	}
-	return nil
 }
 
 // freeSubnet is a /24 that this machine has no address in.

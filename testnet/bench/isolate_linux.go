@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"runtime"
 	"syscall"
+
+	"shoal/testnet"
 )
 
 // isolatedEnv marks the copy of this process that runs in a network namespace of its own.
@@ -49,7 +51,7 @@ func isolated() (bool, error) {
 	for _, a := range lonelyAddrs {
 		commands += fmt.Sprintf("addr add %s/32 dev lo\n", a)
 	}
-	return true, batch("ip", "", commands)
+	return true, testnet.Batch("ip", "", commands)
 }
 
 // processAttr makes a process the leader of a group, and lets the kernel end it when the benchmark ends without having done so.
