@@ -234,28 +234,43 @@ func (d *DHT) start(ctx context.Context) (stop func() error, err error) {
 	return up.Close, nil
 }
 
-// kadOptions leaves out every filter that assumes the internet: on one address or one subnet they empty the table.
+// kadOptions has the filters that assume the internet only where the profile asks for them: on one address or one subnet
+// they empty the table.
 func (d *DHT) kadOptions(send pb.MessageSenderWithDisconnect) []kaddht.Option {
 	mode := kaddht.ModeServer // AutoNAT calls a LAN "private", and ModeAutoServer would then stop answering
 	if d.profile.Mode == Auto {
 		mode = kaddht.ModeAuto
 	}
-	return []kaddht.Option{
+	options := []kaddht.Option{
 		kaddht.ProtocolPrefix(d.profile.Prefix),
 		kaddht.Mode(mode),
 		kaddht.BucketSize(d.profile.BucketSize),
-		kaddht.DisableValues(), // we have none; not keeping those of others is one attack less
 		kaddht.ProviderDatastore(d.records),
 		kaddht.ProviderManagerOpts(cacheNothing()),
-		kaddht.AddressFilter(d.profile.Advertise),
+		kaddht.AddressFilter(d.profile.Publish),
 		kaddht.QueryFilter(d.mayQuery),
 		kaddht.WithCustomMessageSender(func(host.Host, []protocol.ID) pb.MessageSenderWithDisconnect { return send }),
 	}
+	if d.profile.Values {
+		options = append(options, kaddht.ValueDatastore(newValueStore()))
+	} else {
+		options = append(options, kaddht.DisableValues()) // we have none; not keeping those of others is one attack less
+	}
+	if d.profile.PublicOnly {
+		options = append(options, publicFilters(d.host)...)
+	}
+	return options
 }
 
 // mayQuery keeps lookups from dialling what the network's reach excludes.
 func (d *DHT) mayQuery(_ any, ai peer.AddrInfo) bool {
-	return d.host.Network().Connectedness(ai.ID) == network.Connected || len(d.profile.Dialable(ai.Addrs, 1)) > 0
+	if d.host.Network().Connectedness(ai.ID) == network.Connected {
+		return true
+	}
+	if d.profile.PublicOnly {
+		return kaddht.PublicQueryFilter(nil, ai)
+	}
+	return len(d.profile.Dialable(ai.Addrs, 1)) > 0
 }
 
 func sub(ds datastore.Batching, name string) datastore.Batching {

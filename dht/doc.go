@@ -1,5 +1,5 @@
-// Package dht finds peers: who has this root? It is a Kademlia DHT with a protocol prefix of its own (so that shoal's
-// networks and the IPFS DHT never mix), mDNS where the profile has it, and a memory of peers over restarts.
+// Package dht finds peers: who has this root? It is a Kademlia DHT, mDNS where the profile has it, and a memory of peers over
+// restarts. Each network has a protocol prefix of its own, so that they never mix; that of public is the IPFS DHT's.
 //
 // Start reading at [Profile] (the networks, as plain data), then [DHT.Run] (what is built, in which order), [DHT.Find]
 // (the stream of providers) and [DHT.Provide] (the durable set of roots that we announce).
@@ -7,6 +7,8 @@
 // What stands where:
 //
 //	profile.go    networks as data; which addresses may be dialled and advertised
+//	public.go     what the IPFS DHT asks of those who join it
+//	values.go     the public keys and IPNS records that its servers keep for others, bounded
 //	dht.go        Config, New, Run, Close
 //	find.go       the search for one root: connected peers first, lookups beside it, back-off
 //	provide.go    announcing: go-libp2p-kad-dht's sweeping provider, and what it needs on small networks

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/libp2p/go-libp2p-kad-dht/amino"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
@@ -46,6 +47,9 @@ type Profile struct {
 	Listen      []string // default listen multiaddrs
 	Bootstrap   []string // multiaddrs with /p2p/<id>, dialled at start
 	MaxResponse int      // bytes a DHT answer may have; a longer one ends its stream
+	PublicOnly  bool     // in the DHT only peers and addresses of the internet count, and few peers of one IP group
+	Values      bool     // a server keeps public keys and IPNS records for others, too
+	NAT         bool     // find out whether the internet reaches us, and get through a NAT where it does not
 }
 
 // Local is the network of one machine, for testnets: loopback only, no mDNS, and nobody is known at the start. Ports are
@@ -80,7 +84,7 @@ func LAN() Profile {
 }
 
 // Profiles are the networks known by name, in the order in which help texts list them.
-func Profiles() []Profile { return []Profile{Local(), LAN()} }
+func Profiles() []Profile { return []Profile{Local(), LAN(), Public()} }
 
 // ProfileByName gives the profile of that name. The error lists the names there are.
 func ProfileByName(name string) (Profile, error) {
@@ -165,6 +169,15 @@ func (p Profile) Advertise(addrs []ma.Multiaddr) []ma.Multiaddr {
 	return far
 }
 
+// Publish is what goes into the DHT of a node's addresses, and what is believed of those that others put there.
+func (p Profile) Publish(addrs []ma.Multiaddr) []ma.Multiaddr {
+	addrs = p.Advertise(addrs)
+	if p.PublicOnly {
+		addrs = ma.FilterAddrs(addrs, manet.IsPublicAddr)
+	}
+	return addrs
+}
+
 // validate names the first field that cannot work.
 func (p Profile) validate() error {
 	switch {
@@ -176,6 +189,9 @@ func (p Profile) validate() error {
 		return fmt.Errorf("profile %s: bucket size %d: want 1 to 64", p.Name, p.BucketSize)
 	case p.MaxResponse < 16<<10:
 		return fmt.Errorf("profile %s: answers of %d bytes are too short for %d peers", p.Name, p.MaxResponse, p.BucketSize)
+	case p.Prefix == amino.ProtocolPrefix && (p.BucketSize != amino.DefaultBucketSize || !p.Values):
+		return fmt.Errorf("profile %s: the IPFS DHT (prefix %s) asks for buckets of %d and for values; choose another prefix",
+			p.Name, p.Prefix, amino.DefaultBucketSize)
 	case p.MDNS && p.ServiceTag == "":
 		return fmt.Errorf("profile %s: mDNS without a service tag", p.Name)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/libp2p/go-libp2p/p2p/host/eventbus"
 	ma "github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
 )
 
 // Status is the state of a node's part in its network.
@@ -105,6 +106,9 @@ func (d *DHT) neighbours() []peer.ID {
 // addrsOf are the addresses of a peer that may be dialled: those given, else those known.
 func (d *DHT) addrsOf(p peer.AddrInfo) []ma.Multiaddr {
 	addrs := d.profile.Dialable(p.Addrs, maxAddrs)
+	if d.profile.PublicOnly {
+		addrs = ma.FilterAddrs(addrs, manet.IsPublicAddr)
+	}
 	if len(addrs) == 0 {
 		addrs = d.profile.Dialable(d.host.Peerstore().Addrs(p.ID), maxAddrs)
 	}
