@@ -156,6 +156,8 @@ func (f *File) progress() api.Progress {
 	switch waits := f.session && f.waiting; {
 	case waits && len(f.stats.Peers) == 0 && len(f.met) == 0:
 		p.State, p.Message = api.StateSearching, "nobody who has it is found yet; still looking"
+	case waits && len(f.stats.Peers) == 0 && f.stats.Relayed > 0:
+		p.State, p.Message = api.StateSearching, relayedMessage
 	case waits && len(f.stats.Peers) == 0:
 		p.State, p.Message = api.StateSearching, "found somebody who has it; not connected yet"
 	case waits && f.stats.Rate == 0 && f.stats.Bytes > 0:

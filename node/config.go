@@ -21,7 +21,8 @@ type Config struct {
 	Home      string       // data directory; "": DefaultHome()
 	Network   string       // name of a dht.Profile; "": lan
 	Listen    []string     // multiaddrs to listen on; empty: the profile's
-	Bootstrap []string     // multiaddrs with /p2p/ of peers to join by, on top of the profile's
+	Bootstrap []string     // multiaddrs with /p2p/ of peers to join by, instead of the profile's; "none" alone: nobody
+	Reach     Reach        // what else of the profile to change, and how to be reached through a NAT
 	APISocket bool         // serve the control API on the socket in Home
 	Offline   bool         // no network at all: only the store is opened
 	Transient bool         // ends with the one thing it was made for: leaves other unfinished fetches alone, and tells clients
@@ -38,6 +39,7 @@ type settings struct {
 	listen    []string
 	fixed     bool // the user chose listen: no other port will do
 	bootstrap []peer.AddrInfo
+	reach     reachSettings
 	api       bool
 	offline   bool
 	transient bool
@@ -91,8 +93,16 @@ func (c Config) settle() (settings, error) {
 			return s, fmt.Errorf("listen address %q (want e.g. /ip4/0.0.0.0/tcp/4474): %w", a, err)
 		}
 	}
-	if s.bootstrap, err = parsePeers(c.Bootstrap); err != nil {
-		return s, fmt.Errorf("bootstrap address %w", err)
+	if len(c.Bootstrap) > 0 {
+		s.profile.Bootstrap = nil
+	}
+	if !slices.Equal(c.Bootstrap, []string{"none"}) {
+		if s.bootstrap, err = parsePeers(c.Bootstrap); err != nil {
+			return s, fmt.Errorf("bootstrap address %w", err)
+		}
+	}
+	if s.reach, err = c.Reach.apply(&s.profile); err != nil {
+		return s, err
 	}
 	if s.limits, err = checkLimits(c.Limits); err != nil {
 		return s, err

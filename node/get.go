@@ -104,6 +104,8 @@ func (f *fetch) progress() api.Progress {
 	switch {
 	case f.state == api.StateSearching && len(f.found) == 0:
 		p.Message = "nobody who has it is found yet; still looking"
+	case f.state == api.StateSearching && s.Relayed > 0:
+		p.Message = relayedMessage
 	case f.state == api.StateSearching:
 		p.Message = "found somebody who has it; not connected yet"
 	case f.state == api.StateFetching && s.Rate == 0 && s.Bytes > 0:

@@ -37,7 +37,8 @@ const (
 	// can make us hold muxWindow.
 	streamsPerPeer = 32
 
-	quicDelay = 250 * time.Millisecond // head start of TCP, which is faster where both work
+	quicDelay  = 250 * time.Millisecond // head start of TCP, which is faster where both work
+	relayDelay = time.Second            // of all direct addresses over those of relays
 )
 
 // openHost listens at the addresses asked for. A network's own port may be taken
@@ -60,16 +61,15 @@ func newHost(s settings, key crypto.PrivKey, traffic metrics.Reporter, known *na
 	if err != nil {
 		return nil, fmt.Errorf("connection manager: %w", err)
 	}
-	h, err := libp2p.New(append(TransportOptions(),
+	h, err := libp2p.New(append(append(TransportOptions(), natOptions(s)...),
 		libp2p.Identity(key),
 		libp2p.ListenAddrStrings(s.listen...),
 		libp2p.ResourceManager(limits),
 		libp2p.ConnectionManager(conns),
 		libp2p.ConnectionGater(&gater{profile: s.profile, named: known}),
-		libp2p.AddrsFactory(s.profile.Advertise),
+		libp2p.AddrsFactory(s.advertise),
 		libp2p.UserAgent("shoal/"+Version()),
 		libp2p.BandwidthReporter(traffic),
-		libp2p.DisableRelay(),
 		libp2p.DisableMetrics(),
 	)...)
 	if err != nil {
@@ -95,22 +95,21 @@ func TransportOptions() []libp2p.Option {
 	}
 }
 
-// rankTCPFirst dials TCP at once and everything else a little later.
+// rankTCPFirst dials TCP at once, everything else a little later, and through relays only when that had its chance.
 func rankTCPFirst(addrs []ma.Multiaddr) []network.AddrDelay {
 	ranked := make([]network.AddrDelay, len(addrs))
-	tcpToo := false
+	soonest := relayDelay
 	for i, a := range addrs {
 		ranked[i] = network.AddrDelay{Addr: a}
-		if _, err := a.ValueForProtocol(ma.P_TCP); err != nil {
+		if isRelayed(a) {
+			ranked[i].Delay = relayDelay
+		} else if _, err := a.ValueForProtocol(ma.P_TCP); err != nil {
 			ranked[i].Delay = quicDelay
-		} else {
-			tcpToo = true
 		}
+		soonest = min(soonest, ranked[i].Delay)
 	}
-	if !tcpToo {
-		for i := range ranked {
-			ranked[i].Delay = 0
-		}
+	for i := range ranked {
+		ranked[i].Delay -= soonest
 	}
 	return ranked
 }

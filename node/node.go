@@ -28,6 +28,7 @@ type Node struct {
 	host    host.Host // nil when offline, like dht, swap and traffic
 	traffic *metrics.BandwidthCounter
 	named   *named
+	reach   *reach // nil where the network has nothing to do with NATs
 	dht     *dht.DHT
 	swap    *transfer.Engine
 	limits  *limits
@@ -77,9 +78,12 @@ func (n *Node) open(set settings) (err error) {
 		return nil
 	}
 	n.traffic = metrics.NewBandwidthCounter()
-	n.named = newNamed(set.bootstrap)
+	n.named = newNamed(append(set.bootstrap[:len(set.bootstrap):len(set.bootstrap)], set.reach.relays...))
 	if n.host, err = openHost(set, key, n.traffic, n.named); err != nil {
 		return api.Errorf(api.Conflict, "%w", err).WithHint("Another program may use the port: choose one with --listen.")
+	}
+	if n.reach, err = openReach(n.host, set); err != nil {
+		return fmt.Errorf("get ready for NATs: %w", err)
 	}
 	n.dht, err = dht.New(dht.Config{
 		Host: n.host, Profile: set.profile, Bootstrap: set.bootstrap,
@@ -90,6 +94,7 @@ func (n *Node) open(set settings) (err error) {
 	}
 	n.swap = transfer.New(n.host, source{n.store}, transfer.Config{
 		Logger: set.log, Gater: &gater{profile: set.profile, named: n.named}, Traffic: n.traffic,
+		RelayData: set.reach.relayData,
 	})
 	n.limits.start(n.swap.SetLimits)
 	return nil
@@ -137,7 +142,7 @@ func (n *Node) Run(ctx context.Context) error {
 func (n *Node) Ready() <-chan struct{} { return n.ready }
 
 // Close releases the home. The order matters: the engine and the DHT stop first,
-// since they use the host and the store; the host goes before the store, since the
+// since they use the host and the store, as reach does; the host goes before the store, since the
 // DHT's records live in it.
 func (n *Node) Close() error {
 	n.closeOnce.Do(func() {
@@ -147,6 +152,9 @@ func (n *Node) Close() error {
 		}
 		if n.dht != nil {
 			errs = append(errs, n.dht.Close())
+		}
+		if n.reach != nil {
+			errs = append(errs, n.reach.Close())
 		}
 		if n.host != nil {
 			errs = append(errs, n.host.Close())

@@ -63,6 +63,7 @@ func (n *Node) Status(ctx context.Context) (api.Status, error) {
 	if n.host != nil {
 		total := n.traffic.GetBandwidthTotals()
 		s.Peers, s.Routing = len(n.host.Network().Peers()), n.dht.Size()
+		s.Reach = n.reachability()
 		s.Received, s.ReceivedRate = total.TotalIn, total.RateIn
 		s.Sent, s.SentRate = total.TotalOut, total.RateOut
 	}

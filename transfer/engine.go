@@ -27,6 +27,7 @@ type Config struct {
 	MaxCandidates int           // peers one fetch remembers; 1,000
 	MaxDials      int           // dials of one fetch at once; 8
 	DialTimeout   time.Duration // connecting and opening a stream; 10 s
+	PunchTimeout  time.Duration // for a direct connection to a peer that a relay leads to; 15 s
 	AnswerTimeout time.Duration // for hello, and for the answer to a want; 10 s
 	StallTimeout  time.Duration // a frame that does not move, either way; 30 s
 	IdleTimeout   time.Duration // a stream without subscriptions, a root without reads; 60 s
@@ -43,6 +44,7 @@ type Config struct {
 	HaveDelay     time.Duration // a verified leaf waits this long at most to be announced; 25 ms
 	WatchEvery    time.Duration // between calls of a fetch's watch; 200 ms
 	Limits        Limits        // at first; SetLimits changes them
+	RelayData     bool          // chunks may go through relays, where nothing else leads to a peer
 
 	// What the host was given, for the lanes, which are dialled beside it. Nil: none.
 	Gater   connmgr.ConnectionGater
@@ -74,7 +76,7 @@ func (c Config) withDefaults() Config {
 		v   *time.Duration
 		def time.Duration
 	}{
-		{&c.DialTimeout, 10 * time.Second}, {&c.AnswerTimeout, 10 * time.Second},
+		{&c.DialTimeout, 10 * time.Second}, {&c.PunchTimeout, 15 * time.Second}, {&c.AnswerTimeout, 10 * time.Second},
 		{&c.StallTimeout, 30 * time.Second}, {&c.IdleTimeout, 60 * time.Second},
 		{&c.GoneTimeout, 30 * time.Second}, {&c.SlotTimeout, 30 * time.Second},
 		{&c.NodeTimeout, 3 * time.Second}, {&c.PeersEvery, 2 * time.Second},
@@ -170,6 +172,11 @@ func (e *Engine) Close() error {
 
 // handle takes over a stream that a peer has opened.
 func (e *Engine) handle(s network.Stream) {
+	if !e.mayCarry(s) {
+		e.log.Debug("refused a stream through a relay", "peer", s.Conn().RemotePeer())
+		_ = s.ResetWithError(network.StreamGated)
+		return
+	}
 	c, err := e.adopt(s, true, 0)
 	if err != nil {
 		e.log.Debug("refused a stream", "peer", s.Conn().RemotePeer(), "err", err)
@@ -270,16 +277,7 @@ func (e *Engine) lanes() (n int) {
 
 // connect returns an open conn to the peer, whoever opened it, or dials one.
 func (e *Engine) connect(ctx context.Context, ai peer.AddrInfo) (*conn, error) {
-	return e.reuse(ctx, laneOf{ai.ID, 0}, func(ctx context.Context) (network.Stream, error) {
-		if err := e.host.Connect(ctx, ai); err != nil {
-			return nil, fmt.Errorf("connect to %s: %w", ai.ID, err)
-		}
-		s, err := e.host.NewStream(ctx, ai.ID, wire.ID)
-		if err != nil {
-			return nil, fmt.Errorf("open a stream to %s: %w", ai.ID, err)
-		}
-		return s, nil
-	})
+	return e.reuse(ctx, laneOf{ai.ID, 0}, func(ctx context.Context) (network.Stream, error) { return e.swapStreamTo(ctx, ai) })
 }
 
 // connectLane is connect, on a connection beside the one that c is on.
@@ -314,7 +312,11 @@ func (e *Engine) reuse(ctx context.Context, p laneOf, dial func(context.Context)
 
 // open starts a conn on the stream that dial opens.
 func (e *Engine) open(ctx context.Context, p laneOf, dial func(context.Context) (network.Stream, error)) (*conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, e.cfg.DialTimeout)
+	timeout := e.cfg.DialTimeout
+	if p.lane == 0 {
+		timeout += e.cfg.PunchTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	s, err := dial(ctx)
 	if err != nil {

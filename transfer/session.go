@@ -275,6 +275,9 @@ func (s *session) handle(now time.Time, ev sched.Event) {
 func (s *session) attach(now time.Time, d dialed) {
 	if d.err != nil {
 		s.e.log.Debug("cannot reach peer", "peer", d.id, "err", d.err)
+		if errors.Is(d.err, ErrRelayed) {
+			s.stats.relayed++
+		}
 		s.cands.failed(d.id, now)
 		return
 	}

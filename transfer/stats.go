@@ -17,6 +17,7 @@ type tally struct {
 	total, missing     int64
 	bytes              int64
 	duplicate, corrupt int64
+	relayed            int // dials that ended with ErrRelayed
 	from               map[peer.ID]int64
 	partial            map[peer.ID]int64   // bytes of leaves that are not whole yet, by sender
 	ahead              int64               // bytes that the rate counts before the leaf they are of
@@ -108,6 +109,7 @@ func (s *session) snapshot(now time.Time) Stats {
 		Duplicate: t.duplicate, Corrupt: t.corrupt, Complete: s.complete, Rate: t.rate(now),
 		Started: t.started, FirstByte: t.first, From: maps.Clone(t.from),
 		Candidates: len(s.cands.order) - s.cands.using,
+		Relayed:    s.stats.relayed,
 	}
 	for _, p := range s.sched.AppendPeers(nil) {
 		have := p.Have

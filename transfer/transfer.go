@@ -87,6 +87,7 @@ type Stats struct {
 	From         map[peer.ID]int64 // verified bytes by sender
 	Peers        []PeerStats       // peers in use now
 	Candidates   int               // peers known but not connected
+	Relayed      int               // dials that ended with ErrRelayed
 }
 
 // PeerStats describes one peer of a fetch.

@@ -53,11 +53,11 @@ func globalFlags() []cli.Flag {
 
 // nodeFlags set up a node: the daemon's, or the one that a verb runs where there is no daemon.
 func nodeFlags() []cli.Flag {
-	return append([]cli.Flag{
+	return slices.Concat([]cli.Flag{
 		&cli.StringFlag{Name: "network", Usage: "join the network `NAME` (SHOAL_NETWORK)"},
 		&cli.StringSliceFlag{Name: "listen", Usage: "listen on the multiaddr `ADDR`; repeatable (SHOAL_LISTEN)"},
 		&cli.StringSliceFlag{Name: "bootstrap", Usage: "join by the peer at `ADDR`; repeatable (SHOAL_BOOTSTRAP)"},
-	}, limitFlags()...)
+	}, reachFlags(), limitFlags())
 }
 
 // allFlags is every flag that a verb takes.

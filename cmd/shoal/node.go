@@ -26,6 +26,7 @@ func (c *call) nodeConfig() node.Config {
 		Transient: c.verb.name != "daemon",
 		Home:      c.home, Network: c.set.one("network"),
 		Listen: c.set.list("listen"), Bootstrap: c.set.list("bootstrap"),
+		Reach:  c.set.reach(),
 		Limits: c.set.limits(), LimitSchedule: c.set.list("limit_schedule"),
 		APISocket: true, Logger: c.logger(),
 	}

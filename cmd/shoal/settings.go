@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/BurntSushi/toml"
@@ -31,10 +32,10 @@ type setting struct {
 
 // table lists the settings, in the order in which they are shown.
 func table() []setting {
-	return append([]setting{
+	return slices.Concat([]setting{
 		{
 			key: "network", env: "SHOAL_NETWORK", flag: "network", initial: []string{defaultNetwork},
-			teach:   "Whom to meet: lan is the machines around, local is this machine alone.",
+			teach:   "Whom to meet: lan is the machines around, public the IPFS network, where shares are announced to the world, local this machine alone.",
 			example: `"` + defaultNetwork + `"`, check: checkNetwork,
 		},
 		{
@@ -44,7 +45,7 @@ func table() []setting {
 		},
 		{
 			key: "bootstrap", env: "SHOAL_BOOTSTRAP", flag: "bootstrap", list: true,
-			teach:   "Peers to join by, next to those that the network finds itself. `shoal id` on the other machine prints them.",
+			teach:   "Peers to join by, in place of the network's own; none is nobody. `shoal id` on the other machine prints them.",
 			example: `["/ip4/192.0.2.1/tcp/4474/p2p/12D3KooW…"]`, check: checkBootstrap,
 		},
 		{
@@ -52,7 +53,7 @@ func table() []setting {
 			teach:   "How much the daemon logs: debug, info, warn or error.",
 			example: `"info"`, check: checkLevel,
 		},
-	}, limitSettings()...)
+	}, reachSettings(), limitSettings())
 }
 
 // valid checks one value.

@@ -54,6 +54,10 @@ func statusText(st api.Status) string {
 		}
 		row(head, "%s", a)
 	}
+	row("reached", "%s", printable(st.Reach.Text))
+	if st.Reach.Next != "" {
+		row("", "next: %s", printable(st.Reach.Next))
+	}
 	row("shares", "%d, %s", st.Shares, size(st.SharedBytes))
 	row("traffic", "in %s (%s), out %s (%s)", rate(st.ReceivedRate), size(st.Received), rate(st.SentRate), size(st.Sent))
 	if limits := limitsInForce(st.Limits); limits != "" {

@@ -166,6 +166,7 @@ type Status struct {
 	Home         string     `json:"home"`
 	Network      string     `json:"network"`
 	Addrs        []string   `json:"addrs"` // as in Identity
+	Reach        Reach      `json:"reach"`
 	Uptime       float64    `json:"uptime"`
 	Memory       int64      `json:"memory"`  // resident bytes of the process, 0 where the platform does not tell
 	Peers        int        `json:"peers"`   // connected
@@ -179,6 +180,27 @@ type Status struct {
 	Limits       Limits     `json:"limits"`    // in force now
 	Transfers    []Progress `json:"transfers"` // fetches that run now; never null
 }
+
+// Reach says who reaches a node, and how.
+type Reach struct {
+	State  ReachState `json:"state"`
+	Text   string     `json:"text"`             // a clause for a person
+	Next   string     `json:"next,omitempty"`   // what to do for more, where there is something
+	Addrs  []string   `json:"addrs,omitempty"`  // where peers on the internet reach it directly
+	Relays []string   `json:"relays,omitempty"` // peer IDs of the relays that lead to it
+}
+
+// ReachState is the short form of a Reach.
+type ReachState string
+
+// States of Reach.
+const (
+	ReachNetwork  ReachState = "network"  // the network has nothing to do with the internet: those on it reach the node
+	ReachUnknown  ReachState = "unknown"  // nobody has tried yet
+	ReachInternet ReachState = "internet" // directly
+	ReachRelay    ReachState = "relay"    // by hole punching through a relay
+	ReachNone     ReachState = "none"     // from nowhere outside of its own network
+)
 
 // Peer is a connected peer.
 type Peer struct {
