@@ -4,7 +4,8 @@
 // It is the only package that knows more than one of chunker, dht and transfer;
 // none of them knows another. Start reading at Open in node.go, then follow the
 // two verbs that matter: Share in share.go and Get in get.go. A File (Open in
-// cat.go) reads what is here or comes as it is read.
+// cat.go) reads what is here or comes as it is read. How the node gets through NATs is in reach.go, what it says of that in
+// reachability.go.
 //
 // Goroutines: Run owns all long-lived ones in one errgroup and returns when the
 // last has ended. A fetch runs in a goroutine of its own that Run's group waits

@@ -6,7 +6,9 @@
 // files.go makes trees with everything a file system can hold, and compares them. The scenarios are the *_test.go files, one
 // subject each; house_test.go keeps the repository's own rules: who may import whom, where doc.go files are.
 //
-// testnet.sh in this folder does the same by hand, without Go code: `testnet.sh up 5`, `testnet.sh exec 2 status`; its
+// Topology (netns.go) is a network of network namespaces for what loopback cannot show; a Place puts a daemon into one of them.
+//
+// testnet.sh in this folder does the same by hand, without Go code: `testnet.sh up 5`, `testnet.sh exec 2 status`, `testnet.sh lab nat`; its
 // `demo` is the whole product in one run.
 //
 // A daemon has one goroutine that waits for the end of its process. A Lab's cleanup ends every process, also after a panic;

@@ -22,6 +22,7 @@ usage() {
 	cat <<TEXT
 testnet.sh: a network of shoal daemons on this machine
 
+  lab NAME    a network of namespaces, as root on Linux: nat (two homes behind NATs, a relay between them)
   demo        the whole product in one run: share, swarm, kill -9, resume, compare
   up N        start peers 1 to N, those that do not run yet
   status      who runs, and what they have
@@ -276,6 +277,14 @@ restart)
 	ready "$1"
 	started=""
 	say "peer $1 up"
+	;;
+lab)
+	case ${1:-} in
+	nat) tests=TestNAT ;;
+	*) die "lab takes the name of a lab: nat" ;;
+	esac
+	cd "$here/.." # the test builds the binary, makes the namespaces and removes them again; where it may not it says why
+	exec go test -count=1 -v -run "^$tests" ./testnet
 	;;
 demo)
 	# shellcheck source=demo.sh source-path=SCRIPTDIR

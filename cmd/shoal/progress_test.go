@@ -86,6 +86,7 @@ func TestBar(t *testing.T) {
 func TestStatusText(t *testing.T) {
 	got := statusText(api.Status{
 		ID: "12D3", Version: "0.1.0", Home: "/h", Network: "local", Addrs: []string{"/a", "/b"}, Uptime: 185, Memory: 50 << 20,
+		Reach: api.Reach{State: api.ReachNone, Text: "not from the internet", Next: "forward a port"},
 		Peers: 1, Routing: 4, Shares: 2, SharedBytes: 3 << 30, Received: 1 << 20,
 		Transfers: []api.Progress{{State: api.StateFetching, Name: "x", Bytes: 1 << 20, Total: 2 << 20, Peers: 3}},
 	})
@@ -94,6 +95,8 @@ daemon    0.1.0, up 3m05s, 50.0 MiB of memory, home /h
 network   local, 1 peer, 4 in the routing table
 listen    /a
           /b
+reached   not from the internet
+          next: forward a port
 shares    2, 3.00 GiB
 traffic   in 0 B/s (1.00 MiB), out 0 B/s (0 B)
 get       [==========          ] fetching x, 1.00 MiB of 2.00 MiB (50%), 3 peers

@@ -54,7 +54,9 @@ func statusText(st api.Status) string {
 		}
 		row(head, "%s", a)
 	}
-	row("reached", "%s", printable(st.Reach.Text))
+	if st.Reach.Text != "" {
+		row("reached", "%s", printable(st.Reach.Text))
+	}
 	if st.Reach.Next != "" {
 		row("", "next: %s", printable(st.Reach.Next))
 	}
