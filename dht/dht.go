@@ -58,10 +58,11 @@ type DHT struct {
 
 	finds sync.WaitGroup
 	wake  signal // a peer connected and was identified, or left
-	table signal // the routing table went from empty to not empty, or back
+	table signal // the routing table went from empty to not empty or back, or there may be a first root
 
 	// Parts, set before started is closed and constant from then on.
 	kad     *kaddht.IpfsDHT
+	send    *sender
 	asker   *pb.ProtocolMessenger
 	sweeper *provider.SweepingProvider
 	keys    keystore.Keystore
@@ -209,6 +210,7 @@ func (d *DHT) start(ctx context.Context) (stop func() error, err error) {
 	d.records = newRecordStore(sub(d.state, "records"), d.host.ID(), d.roots.has, d.maxRecords)
 
 	send := newSender(d.host, d.proto, d.profile.MaxResponse, d.roots.delivered)
+	d.send = send
 	d.asker, err = pb.NewProtocolMessenger(send)
 	if err != nil {
 		return nil, fmt.Errorf("messenger: %w", err)

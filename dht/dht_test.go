@@ -200,10 +200,10 @@ func TestRootsOfAnEarlierRunAreAnnounced(t *testing.T) {
 func TestSharedWhileEverybodyIsAway(t *testing.T) {
 	nodes := startNetwork(t, 2)
 	nodes[1].stop(t)
-	await(t, "the table to be empty", func() bool { return nodes[0].Size() == 0 })
 	for i := range 10 {
 		provide(t, nodes[0], root(i))
 	}
+	await(t, "the table to be empty", func() bool { return nodes[0].Size() == 0 })
 	next := start(t, setup{bootstrap: []peer.AddrInfo{nodes[0].info()}})
 	begin := time.Now()
 	await(t, "all to be announced", func() bool { return nodes[0].Status().Waiting == 0 })

@@ -45,6 +45,7 @@ func (d *DHT) Provide(ctx context.Context, roots ...cid.Cid) error {
 	if err := d.sweeper.StartProviding(true, fresh...); err != nil {
 		return fmt.Errorf("provide: %w", closedErr(err))
 	}
+	d.table.fire() // the provider may have waited for a first root
 	return nil
 }
 
@@ -109,6 +110,7 @@ func hashesOf(cids []cid.Cid) ([]mh.Multihash, error) {
 // would hurt a small one:
 //
 //   - While no peer can be reached it probes with pauses of up to a minute: router lets a probe wait for the first peer.
+//   - It measures the network with several lookups when it starts, also with nothing to announce: router lets it wait.
 //   - After a time offline it forgets its queue and does not announce what was added meanwhile before the next sweep, up
 //     to 22 hours later: it never gets "offline" here, and keepAnnounced repeats what nobody took.
 //   - Work that fails is tried again at once, until a probe says "disconnected", and probes are a minute apart by
@@ -137,12 +139,16 @@ type router struct {
 	offline bool // only the provider's probes, which never overlap, touch it
 }
 
-// GetClosestPeers is kad-dht's. A probe (the key is this node's own ID) that finds the table empty fails once, so that
-// the provider stops working, and the next one waits for a peer. Any other failure takes a moment.
+// GetClosestPeers is kad-dht's. A probe (the key is this node's own ID) only asks whether there is a network: one that finds
+// the table empty fails once, so that the provider stops working, and the next one waits for a peer, and for a root to
+// announce; a connected neighbour is answer enough. Any other failure takes a moment.
 func (r *router) GetClosestPeers(ctx context.Context, key string) ([]peer.ID, error) {
 	if key == string(r.d.host.ID()) {
-		if err := r.awaitPeer(ctx); err != nil {
+		if err := r.awaitWork(ctx); err != nil {
 			return nil, err
+		}
+		if near := r.d.neighbours(); len(near) > 0 {
+			return near, nil
 		}
 	}
 	peers, err := r.d.kad.GetClosestPeers(ctx, key)
@@ -157,14 +163,17 @@ func (r *router) GetClosestPeers(ctx context.Context, key string) ([]peer.ID, er
 
 var errNoPeer = errors.New("no peer in the routing table")
 
-func (r *router) awaitPeer(ctx context.Context) error {
+// awaitWork waits until there is both somebody to tell and something to be told: going online costs the provider several
+// lookups, and a node that only fetches has no use for them.
+func (r *router) awaitWork(ctx context.Context) error {
 	for {
 		changed := r.d.table.next()
-		if r.d.kad.RoutingTable().Size() > 0 {
+		empty := r.d.kad.RoutingTable().Size() == 0
+		if roots, _ := r.d.roots.size(); roots > 0 && !empty {
 			r.offline = false
 			return nil
 		}
-		if !r.offline {
+		if empty && !r.offline {
 			r.offline = true
 			return errNoPeer
 		}
@@ -183,6 +192,7 @@ func (d *DHT) keepAnnounced(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	d.table.fire() // the provider may wait for roots
 	if err := d.drop(ctx, going); err != nil {
 		return err
 	}

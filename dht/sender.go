@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	pb "github.com/libp2p/go-libp2p-kad-dht/pb"
@@ -36,6 +37,7 @@ type sender struct {
 	proto     protocol.ID
 	max       int          // bytes of an answer
 	delivered func([]byte) // told the key of each provider record that was sent
+	asked     atomic.Int64 // messages sent or tried
 
 	mu    sync.Mutex
 	links map[peer.ID]*link
@@ -102,6 +104,7 @@ func (s *sender) exchange(ctx context.Context, p peer.ID, m, resp *pb.Message) e
 	}
 	frame := append(binary.AppendUvarint(make([]byte, 0, len(body)+binary.MaxVarintLen32), uint64(len(body))), body...)
 
+	s.asked.Add(1)
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	l := s.link(p)

@@ -24,6 +24,7 @@ type Status struct {
 	Provided  int    // roots that this node provides
 	Waiting   int    // of these, roots that no other peer holds our record of yet
 	Records   int    // provider records kept for others
+	Asked     int    // DHT messages sent since the start, also those that did not get through
 }
 
 // Peer is a peer that the DHT knows.
@@ -57,6 +58,7 @@ func (d *DHT) Status() Status {
 	s.Connected = len(d.neighbours())
 	s.Provided, s.Waiting = d.roots.size()
 	s.Records = int(max(d.records.n.Load(), 0))
+	s.Asked = int(d.send.asked.Load())
 	return s
 }
 
