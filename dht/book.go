@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	maxMDNS    = 256 // peers known from the local link only
-	forgetMDNS = 5   // failed dials in a row after which such a peer is forgotten until it is heard of again
+	maxMDNS    = 256       // peers known from the local link only
+	forgetMDNS = time.Hour // such a peer is forgotten when nothing was heard of it for so long; see dialled
 )
 
 // source says where a peer was met; a peer may have several.
@@ -45,6 +45,8 @@ type known struct {
 	addrs   []ma.Multiaddr
 	sources source
 	seen    time.Time // last in the routing table
+	heard   time.Time // last announced on the link
+	reached time.Time // last dialled with success
 	dialled bool
 	fails   int       // failed dials in a row
 	next    time.Time // not dialled before
@@ -78,7 +80,7 @@ func (b *book) meet(info peer.AddrInfo, from source) {
 	defer b.mu.Unlock()
 	k := b.peers[info.ID]
 	if k == nil {
-		if from == fromMDNS && b.countLocked(fromMDNS) >= maxMDNS {
+		if from == fromMDNS && b.countLocked(fromMDNS) >= maxMDNS && !b.evictLocked(fromMDNS) {
 			return
 		}
 		k = &known{}
@@ -88,9 +90,15 @@ func (b *book) meet(info peer.AddrInfo, from source) {
 		k.addrs = addrs
 	}
 	k.sources |= from
-	if from == fromTable {
+	switch from {
+	case fromTable:
 		k.seen = time.Now()
 		return
+	case fromMDNS: // somebody who speaks is there, perhaps at a new address
+		k.heard, k.fails = time.Now(), 0
+		if soon := k.heard.Add(firstDialPause); k.next.After(soon) {
+			k.next = soon
+		}
 	}
 	b.changed.fire()
 }
@@ -105,7 +113,21 @@ func (b *book) countLocked(only source) int {
 	return n
 }
 
-// dialled notes how a dial went.
+// evictLocked forgets the peer of one source only that has failed most often, if one has.
+func (b *book) evictLocked(only source) bool {
+	var worst peer.ID
+	most := 0
+	for id, k := range b.peers {
+		if k.sources == only && k.fails > most {
+			worst, most = id, k.fails
+		}
+	}
+	delete(b.peers, worst)
+	return most > 0
+}
+
+// dialled notes how a dial went. A peer of the local link is kept while it fails: our mDNS tells of each announcement once, so who
+// was forgotten while a cable was out would not be heard of again when it is back.
 func (b *book) dialled(p peer.ID, err error, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -115,14 +137,21 @@ func (b *book) dialled(p peer.ID, err error, now time.Time) {
 	}
 	k.dialled = true
 	if err == nil {
-		k.fails, k.next = 0, now.Add(pauseAfter(0))
+		k.fails, k.next, k.reached = 0, now.Add(pauseAfter(0)), now
 		return
 	}
 	k.fails++
 	k.next = now.Add(pauseAfter(k.fails))
-	if k.sources == fromMDNS && k.fails >= forgetMDNS {
+	if k.sources == fromMDNS && now.Sub(later(k.heard, k.reached)) >= forgetMDNS {
 		delete(b.peers, p)
 	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // targets is a snapshot for choose.
@@ -133,7 +162,7 @@ func (b *book) targets(connected func(peer.ID) bool, dialling map[peer.ID]struct
 	for id, k := range b.peers {
 		_, busy := dialling[id]
 		out = append(out, target{
-			id: id, sources: k.sources, seen: k.seen, dialled: k.dialled, next: k.next,
+			id: id, sources: k.sources, seen: k.seen, dialled: k.dialled, next: k.next, fails: k.fails, reached: k.reached,
 			busy: busy || connected(id),
 		})
 	}

@@ -21,6 +21,8 @@ const (
 	dialTimeout    = 10 * time.Second
 	firstDialPause = time.Second
 	longDialPause  = time.Minute
+	lostPause      = 2 * time.Minute // between dials of lost peers, however many others there are
+	lostAfter      = time.Hour       // a peer that was reached is not looked for again before
 )
 
 // target is what choose knows of a peer.
@@ -31,6 +33,8 @@ type target struct {
 	dialled bool      // at least once
 	busy    bool      // connected, or being dialled
 	next    time.Time // not to be dialled before
+	fails   int       // in a row
+	reached time.Time // last dialled with success
 }
 
 // choose picks the peers to dial now, best first, and tells when to look again (zero: after the next event). It decides
@@ -66,6 +70,22 @@ func choose(now time.Time, targets []target, neighbours, dialling int) (dial []p
 		dialling++
 	}
 	return dial, again
+}
+
+// lost picks a peer to look for although there are enough others: a network that was cut in two, each part large enough for itself,
+// would else stay so after the cut has healed. It is one that the routing table has lost too; those that failed least go first,
+// then those seen last, so that all get their turn.
+func lost(now time.Time, targets []target, inTable func(peer.ID) bool) (p peer.ID, ok bool) {
+	var best target
+	for _, t := range targets {
+		if t.busy || t.next.After(now) || now.Sub(t.reached) < lostAfter || inTable(t.id) {
+			continue
+		}
+		if !ok || cmp.Or(cmp.Compare(t.fails, best.fails), best.seen.Compare(t.seen), cmp.Compare(t.id, best.id)) < 0 {
+			best, ok = t, true
+		}
+	}
+	return best.id, ok
 }
 
 // wanted tells whether a peer is worth a dial with so many neighbours. Those the user named are dialled once anyway.
@@ -115,16 +135,23 @@ func (d *DHT) keepConnected(ctx context.Context) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	wake, changed := d.wake.next(), d.book.changed.next()
+	seek := time.Now().Add(lostPause)
 	for {
 		now := time.Now()
 		targets := d.book.targets(d.connected, dialling)
 		dial, again := choose(now, targets, len(d.neighbours()), len(dialling))
+		if !now.Before(seek) {
+			seek = now.Add(lostPause)
+			if p, ok := lost(now, targets, d.inTable); ok && len(dial) == 0 {
+				dial = append(dial, p)
+			}
+		}
 		for _, id := range dial {
 			dialling[id] = struct{}{}
 			go func() { results <- result{id, d.dial(ctx, id)} }()
 		}
-		if again.IsZero() {
-			again = now.Add(longDialPause)
+		if again.IsZero() || again.After(seek) {
+			again = seek
 		}
 		timer.Reset(again.Sub(now))
 		select {

@@ -67,6 +67,28 @@ func TestChoose(t *testing.T) {
 	}
 }
 
+func TestLost(t *testing.T) {
+	now := time.Unix(1_000_000, 0)
+	inTable := func(p peer.ID) bool { return p == "table" }
+	for _, tt := range []struct {
+		name    string
+		targets []target
+		want    peer.ID
+	}{
+		{name: "nobody is known"},
+		{name: "seen last", targets: []target{{id: "a", seen: now.Add(-2)}, {id: "b", seen: now.Add(-1)}, {id: "c"}}, want: "b"},
+		{name: "failed least", targets: []target{{id: "a", fails: 2, seen: now}, {id: "b", fails: 1}}, want: "b"},
+		{name: "not the connected, not yet, not lost", targets: []target{
+			{id: "a", busy: true}, {id: "b", next: now.Add(1)}, {id: "table"}, {id: "d", reached: now.Add(-lostAfter + 1)},
+		}},
+		{name: "reached long ago", targets: []target{{id: "a", reached: now.Add(-lostAfter)}}, want: "a"},
+	} {
+		if got, ok := lost(now, tt.targets, inTable); got != tt.want || ok != (tt.want != "") {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
 func TestPauseAfter(t *testing.T) {
 	for fails, want := range map[int]time.Duration{0: time.Second, 1: 2 * time.Second, 3: 8 * time.Second, 6: time.Minute, 1000: time.Minute} {
 		if p := pauseAfter(fails); p < want*4/5 || p > want*6/5 {

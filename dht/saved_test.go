@@ -137,11 +137,20 @@ func TestBookBoundsWhatItHears(t *testing.T) {
 	if len(b.peers) != maxMDNS {
 		t.Errorf("%d peers from mDNS", len(b.peers))
 	}
-	for range forgetMDNS {
-		b.dialled(peerID(t, 0), ErrClosed, time.Now())
+	now := time.Now()
+	for i := range 100 {
+		b.dialled(peerID(t, 0), ErrClosed, now.Add(time.Duration(i)*time.Second))
 	}
+	if b.addrs(peerID(t, 0)) == nil {
+		t.Error("one that cannot be reached for a while is forgotten")
+	}
+	b.meet(peer.AddrInfo{ID: peerID(t, 8888), Addrs: addrs(t, "/ip4/192.168.1.7/tcp/1")}, fromMDNS)
+	if b.addrs(peerID(t, 8888)) == nil || b.addrs(peerID(t, 0)) != nil || len(b.peers) != maxMDNS {
+		t.Error("a new one did not take the place of one that cannot be reached")
+	}
+	b.dialled(peerID(t, 1), ErrClosed, now.Add(forgetMDNS+time.Minute))
 	if len(b.peers) != maxMDNS-1 {
-		t.Error("one that cannot be reached is kept")
+		t.Error("one that was not heard of for an hour is kept")
 	}
 	b.meet(peer.AddrInfo{ID: peerID(t, 9999), Addrs: addrs(t, "/ip4/8.8.8.8/tcp/1")}, fromMDNS)
 	b.meet(peer.AddrInfo{ID: "self", Addrs: addrs(t, "/ip4/192.168.1.7/tcp/1")}, fromMDNS)

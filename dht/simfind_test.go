@@ -91,7 +91,10 @@ func (w *world) findMany(n int, places []place, may func(from *simPeer, p place)
 		}
 	}
 	out := make([]trial, n)
-	w.each(n, func(i int) { out[i] = w.find(searches[i].from, searches[i].what) })
+	w.each(n, func(i int) {
+		out[i] = w.find(searches[i].from, searches[i].what)
+		w.hangUp(searches[i].from)
+	})
 	return out
 }
 
@@ -128,7 +131,6 @@ func (w *world) find(from *simPeer, what place) (out trial) {
 	for range found { // until its goroutines have ended
 	}
 	out.hops = <-hops
-	w.hangUp(from)
 	return out
 }
 

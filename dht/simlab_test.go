@@ -1,6 +1,7 @@
 package dht
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"math"
@@ -136,3 +137,41 @@ func report(t *testing.T, n int, what string, trials []trial, want goals) {
 }
 
 func secs(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) }
+
+// TestSimReunion cuts a network in two for so long that each part forgets the other, and heals it: with nobody to tell them, they find
+// together again. Each part is large enough that nobody in it needs more peers.
+func TestSimReunion(t *testing.T) {
+	seed := *simSeed
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	defer func() {
+		if t.Failed() {
+			t.Logf("repeat this with -sim.seed %d", seed)
+		}
+	}()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, seed, 2*(enoughPeers+2))
+		defer w.close()
+		time.Sleep(time.Second)
+		w.acquaint()
+		time.Sleep(15 * time.Minute) // a refresh connects everybody; known peers are saved
+		w.lose(func(from, to int) bool { return from%2 != to%2 })
+		time.Sleep(40 * time.Minute)
+		for _, p := range w.peers {
+			if n := p.Size(); n > len(w.peers)/2 {
+				t.Fatalf("peer %d still has %d in its table", p.num, n)
+			}
+		}
+		what := place{root(1), w.peers[0]}
+		must(t, what.by.Provide(context.Background(), what.c))
+		w.lose(nil)
+		begin := time.Now()
+		for !w.find(w.peers[1], what).ok {
+			if time.Since(begin) > 4*lostPause {
+				t.Fatalf("not found across %v after it healed", time.Since(begin))
+			}
+		}
+		t.Logf("found across %v after it healed", time.Since(begin))
+	})
+}

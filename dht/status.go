@@ -97,6 +97,8 @@ func (d *DHT) connected(p peer.ID) bool {
 	return d.host.Network().Connectedness(p) == network.Connected
 }
 
+func (d *DHT) inTable(p peer.ID) bool { return d.kad.RoutingTable().Find(p) != "" }
+
 // neighbours are the connected peers that answer this network's DHT queries.
 func (d *DHT) neighbours() []peer.ID {
 	return slices.DeleteFunc(d.host.Network().Peers(), func(p peer.ID) bool {
