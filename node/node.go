@@ -116,6 +116,7 @@ func (n *Node) Run(ctx context.Context) error {
 		group.Go(func() error { return n.swap.Run(ctx) })
 		group.Go(func() error { return n.provideShares(ctx) })
 		group.Go(func() error { return n.limits.run(ctx) })
+		group.Go(func() error { return n.roam(ctx) })
 	}
 	n.mu.Lock()
 	n.running = ctx
