@@ -172,6 +172,31 @@ func (d *DHT) keepConnected(ctx context.Context) error {
 	}
 }
 
+// lookAround looks for more peers a few times after the first one was met. kad-dht does so at once, and then every ten minutes: in
+// a small network that has just started, those who came together would not know each other until then.
+func (d *DHT) lookAround(ctx context.Context) error {
+	select {
+	case <-d.ready:
+	case <-ctx.Done():
+		return nil
+	}
+	for _, pause := range []time.Duration{firstDialPause / 2, 2 * firstDialPause, 8 * firstDialPause} {
+		wait(ctx, pause)
+		if d.kad.RoutingTable().Size() >= d.profile.BucketSize {
+			continue
+		}
+		select {
+		case err := <-d.kad.RefreshRoutingTable():
+			if err != nil && ctx.Err() == nil {
+				d.log.Debug("looking for more peers failed", "err", err)
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+	return nil
+}
+
 // dial connects to a peer of the book. The swarm's own back-off is put aside: ours is the one that knows how urgent it is.
 func (d *DHT) dial(ctx context.Context, p peer.ID) error {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)

@@ -134,6 +134,7 @@ func (d *DHT) Run(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return d.watch(gctx) })
 	g.Go(func() error { return d.keepConnected(gctx) })
+	g.Go(func() error { return d.lookAround(gctx) })
 	g.Go(func() error { return d.keepSaved(gctx) })
 	g.Go(func() error { return d.keepAnnounced(gctx) })
 	g.Go(func() error { return d.records.count(gctx) })

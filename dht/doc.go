@@ -23,6 +23,9 @@
 // Run owns every goroutine and waits for all of them, also for those of the searches. Nothing here is started by an
 // import, and nothing is dialled or written before Run.
 //
+// sim_test.go and its neighbours run the package in simulated networks of up to thousands of peers, which repeat by a seed and print a
+// table: go test ./dht -run 'TestSim$' -v -timeout 2h -sim.peers 100,300,1000
+//
 // Everything that peers send is bounded: message size, providers and closer peers per answer, addresses per peer,
 // records kept for others, providers reported per search, known peers.
 package dht
