@@ -6,9 +6,12 @@
 // files.go makes trees with everything a file system can hold, and compares them. The scenarios are the *_test.go files, one
 // subject each; house_test.go keeps the repository's own rules: who may import whom, where doc.go files are.
 //
-// Topology (netns.go) is a network of network namespaces for what loopback cannot show; a Place puts a daemon into one of them.
+// Topology (netns.go) is a network of network namespaces for what loopback cannot show, where they are allowed; a Place puts a daemon
+// into one of them. nat_test.go has homes behind NATs; lab_lan_test.go a LAN, one whose cable is cut, a machine that changes its
+// address. `testnet.sh lab nat|lan|partition|roam` runs one and tells what happens. Networks of a thousand peers are simulated in
+// package dht (TestSim).
 //
-// testnet.sh in this folder does the same by hand, without Go code: `testnet.sh up 5`, `testnet.sh exec 2 status`, `testnet.sh lab nat`; its
+// testnet.sh in this folder does the same by hand, without Go code: `testnet.sh up 5`, `testnet.sh exec 2 status`; its
 // `demo` is the whole product in one run.
 //
 // A daemon has one goroutine that waits for the end of its process. A Lab's cleanup ends every process, also after a panic;

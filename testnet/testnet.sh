@@ -22,7 +22,6 @@ usage() {
 	cat <<TEXT
 testnet.sh: a network of shoal daemons on this machine
 
-  lab NAME    a network of namespaces, as root on Linux: nat (two homes behind NATs, a relay between them)
   demo        the whole product in one run: share, swarm, kill -9, resume, compare
   up N        start peers 1 to N, those that do not run yet
   status      who runs, and what they have
@@ -31,6 +30,8 @@ testnet.sh: a network of shoal daemons on this machine
   restart I   stop peer I if it runs, and start it again
   down        stop all peers; homes and logs stay
   clean       down, and remove homes, logs and the binary
+  lab NAME    daemons in network namespaces, told as it happens (Linux, root):
+              nat, lan, partition, roam
   help        this text
 
 State is in $main (SHOAL_TESTNET). SHOAL_BIN names a
@@ -248,10 +249,25 @@ status() {
 # build_if_any builds when there are peers to talk to.
 build_if_any() { [ -z "$(peers)" ] || { open_state && build; }; }
 
+# lab NAME runs the Go test that builds the network, and prints what it tells.
+lab() {
+	local name
+	case ${1:-} in
+	nat) name=NAT ;;
+	lan) name=LabLAN ;;
+	partition) name=LabPartition ;;
+	roam) name=LabRoam ;;
+	*) die "lab needs a name: nat, lan, partition or roam" ;;
+	esac
+	command -v go >/dev/null || die "Go is needed to run a lab"
+	(cd "$here/.." && go test -count=1 -timeout 15m -v -run "^Test$name" ./testnet) |
+		sed -n -e '/^=== /d' -e 's/^ *[a-z_]*_test\.go:[0-9]*: //' -e p
+}
+
 verb=${1:-help}
 [ $# -eq 0 ] || shift
 case $verb in
-up | down | status | clean) "$verb" "$@" ;;
+up | down | status | clean | lab) "$verb" "$@" ;;
 exec)
 	[ $# -ge 2 ] || die "exec needs a peer and a command"
 	peer_number "$1"
@@ -277,14 +293,6 @@ restart)
 	ready "$1"
 	started=""
 	say "peer $1 up"
-	;;
-lab)
-	case ${1:-} in
-	nat) tests=TestNAT ;;
-	*) die "lab takes the name of a lab: nat" ;;
-	esac
-	cd "$here/.." # the test builds the binary, makes the namespaces and removes them again; where it may not it says why
-	exec go test -count=1 -v -run "^$tests" ./testnet
 	;;
 demo)
 	# shellcheck source=demo.sh source-path=SCRIPTDIR
