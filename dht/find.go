@@ -8,6 +8,7 @@ import (
 
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/routing"
 	ma "github.com/multiformats/go-multiaddr"
 )
 
@@ -56,12 +57,14 @@ func (d *DHT) Find(ctx context.Context, c cid.Cid) <-chan Found {
 		ctx, cancel := context.WithCancel(ctx)
 		s := &search{
 			d: d, c: c, out: out,
-			hits:   make(chan Found),
-			asked:  make(chan peer.ID),
-			looked: make(chan struct{}),
-			seen:   map[peer.ID]sighting{},
-			tried:  map[peer.ID]struct{}{},
-			asking: map[peer.ID]struct{}{},
+			hits:    make(chan Found),
+			asked:   make(chan peer.ID),
+			looked:  make(chan struct{}),
+			dialled: make(chan peer.ID),
+			seen:    map[peer.ID]sighting{},
+			tried:   map[peer.ID]struct{}{},
+			asking:  map[peer.ID]struct{}{},
+			walked:  map[peer.ID]struct{}{},
 		}
 		s.run(ctx)
 		cancel()
@@ -79,6 +82,7 @@ type search struct {
 	hits    chan Found    // from workers
 	asked   chan peer.ID  // this one answered or failed
 	looked  chan struct{} // the lookup is over
+	dialled chan peer.ID  // the lookup connects to this one, and will ask it
 	workers sync.WaitGroup
 
 	seen    map[peer.ID]sighting
@@ -86,6 +90,7 @@ type search struct {
 	tried   map[peer.ID]struct{} // connected peers asked this round
 	toAsk   []peer.ID
 	asking  map[peer.ID]struct{} // not answered yet; a silent peer holds one place, not one a round
+	walked  map[peer.ID]struct{} // the lookup under way has connected to these: it asks them itself
 	looking bool
 	newcome bool // there may be connected peers not asked this round
 	pause   time.Duration
@@ -122,6 +127,9 @@ func (s *search) run(ctx context.Context) {
 			delete(s.asking, p)
 		case <-s.looked:
 			s.looking = false
+			clear(s.walked)
+		case p := <-s.dialled:
+			s.walked[p] = struct{}{}
 		case <-wake:
 			wake = s.d.wake.next()
 			s.newcome = true
@@ -158,7 +166,8 @@ func (s *search) askNew(ctx context.Context) {
 		for _, p := range s.d.neighbours() {
 			_, tried := s.tried[p]
 			_, asking := s.asking[p]
-			if !tried && !asking && len(s.tried) < askPerRound {
+			_, walked := s.walked[p]
+			if !tried && !asking && !walked && len(s.tried) < askPerRound {
 				s.tried[p] = struct{}{}
 				s.toAsk = append(s.toAsk, p)
 			}
@@ -194,6 +203,8 @@ func (s *search) ask(ctx context.Context, p peer.ID) {
 func (s *search) lookup(ctx context.Context) {
 	lctx, cancel := context.WithTimeout(ctx, lookupLimit)
 	defer cancel()
+	lctx, events := routing.RegisterForQueryEvents(lctx)
+	s.workers.Go(func() { s.follow(ctx, events) })
 	var lost []peer.ID // providers without a usable address: a record outlives them
 	n := 0
 	for prov := range s.d.kad.FindProvidersAsync(lctx, s.c, 0) {
@@ -216,6 +227,21 @@ func (s *search) lookup(ctx context.Context) {
 	select {
 	case s.looked <- struct{}{}:
 	case <-ctx.Done():
+	}
+}
+
+// follow tells the search whom the lookup connects to: they would else be asked twice, as newcomers too. Who listens outside of the
+// search still hears everything.
+func (s *search) follow(ctx context.Context, events <-chan *routing.QueryEvent) {
+	for e := range events {
+		routing.PublishQueryEvent(ctx, e)
+		if e.Type != routing.DialingPeer {
+			continue
+		}
+		select {
+		case s.dialled <- e.ID:
+		case <-ctx.Done():
+		}
 	}
 }
 
