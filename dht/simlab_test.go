@@ -36,7 +36,7 @@ var (
 //
 //	go test ./dht -run 'TestSim$' -v -timeout 2h -sim.peers 100,300,1000
 func TestSim(t *testing.T) {
-	sizes, finds := []int{40}, 8
+	sizes, finds := []int{24}, 4
 	if *simPeers != "" {
 		sizes, finds = nil, 400
 		for _, s := range strings.Split(*simPeers, ",") {
@@ -75,7 +75,7 @@ func runSim(t *testing.T, seed uint64, n, finds int) {
 	w.acquaint()
 	anyone := func(*simPeer, place) bool { return true }
 
-	providers := max(4, min(finds/10, 30))
+	providers := max(2, min(finds/10, 30))
 	places, provided := w.provideAll(w.some(providers), 0)
 	report(t, n, "provide", provided, goals{share: 1})
 	held := 0
