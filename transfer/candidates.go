@@ -34,6 +34,8 @@ type candidate struct {
 	hinted bool // peers have named it, nobody else
 	fails  int
 	next   time.Time // not before
+	err    error     // what is wrong with it, as far as known
+	told   bool      // it has said that itself, or shown it
 }
 
 // dialed is the outcome of a dial.
@@ -135,8 +137,14 @@ func (k *candidates) pick(now time.Time) (peer.AddrInfo, bool) {
 	return peer.AddrInfo{}, false
 }
 
-// active notes that a dial has succeeded.
-func (k *candidates) active(peer.ID) { k.dialing-- }
+// active notes that a dial has succeeded. What the peer itself has said before holds
+// until it sends something.
+func (k *candidates) active(id peer.ID) {
+	k.dialing--
+	if c := k.byID[id]; c != nil && !c.told {
+		c.err = nil
+	}
+}
 
 // failed notes that a dial has not.
 func (k *candidates) failed(id peer.ID, now time.Time) {
@@ -147,6 +155,7 @@ func (k *candidates) failed(id peer.ID, now time.Time) {
 // retry lets go of a peer, to be tried again later and later.
 func (k *candidates) retry(id peer.ID, now time.Time) {
 	c := k.free(id)
+	c.silent()
 	c.next = now.Add(min(firstRetry<<min(c.fails, 10), lastRetry))
 	c.fails++
 }
@@ -160,7 +169,9 @@ func (k *candidates) refused(id peer.ID, now time.Time) {
 
 // later lets go of a peer until a time.
 func (k *candidates) later(id peer.ID, until time.Time) {
-	if c := k.free(id); c.next.Before(until) {
+	c := k.free(id)
+	c.silent()
+	if c.next.Before(until) {
 		c.next = until
 	}
 }
@@ -171,7 +182,7 @@ func (k *candidates) ban(id peer.ID, _ time.Time) { k.free(id).banned = true }
 // proved forgives a peer its failures.
 func (k *candidates) proved(id peer.ID) {
 	if c := k.byID[id]; c != nil {
-		c.fails = 0
+		c.fails, c.err, c.told = 0, nil, false
 	}
 }
 

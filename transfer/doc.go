@@ -8,7 +8,8 @@
 // in, writers.go checks and stores it, session.go books it and swarm.go tells the
 // peers that want it too. lanes.go and dialer.go are about further connections, relayed.go about peers behind NATs,
 // deal.go and uplink.go about many peers that want the same. A fetch for a reader
-// that follows the leaves in order is a session too, see [Engine.Stream].
+// that follows the leaves in order is a session too, see [Engine.Stream]. What is wrong
+// with a peer, for [Stats] to tell, is gathered in trouble.go.
 //
 // What the streams carry can be limited while they run ([Limits]): the writer waits
 // before it sends, the reader before it reads on (limit.go).

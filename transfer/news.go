@@ -82,6 +82,7 @@ func (s *session) bookArrival(now time.Time, a arrival) {
 
 // hear takes one note about a peer. Notes about peers left already are stale.
 func (s *session) hear(now time.Time, n note) error {
+	s.trouble(n)
 	p := s.peers[n.sub.c.peer]
 	switch {
 	case n.bad:

@@ -104,7 +104,7 @@ func (r *reader) overdue(silent time.Duration) error {
 	cfg := &r.c.e.cfg
 	switch {
 	case !r.hello && silent >= cfg.AnswerTimeout:
-		return errors.New("peer did not say hello")
+		return fmt.Errorf("%w: it did not say hello", ErrSilent)
 	case r.inFrame && silent >= cfg.StallTimeout:
 		return errors.New("peer stopped within a frame")
 	case silent >= r.c.idle() && !r.c.busy():

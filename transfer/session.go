@@ -273,6 +273,7 @@ func (s *session) handle(now time.Time, ev sched.Event) {
 // attach subscribes at a peer that has been dialled, and asks for inner nodes at
 // once if it is their turn.
 func (s *session) attach(now time.Time, d dialed) {
+	s.cands.note(d.id, d.err)
 	if d.err != nil {
 		s.e.log.Debug("cannot reach peer", "peer", d.id, "err", d.err)
 		if errors.Is(d.err, ErrRelayed) {

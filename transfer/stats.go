@@ -23,6 +23,8 @@ type tally struct {
 	ahead              int64               // bytes that the rate counts before the leaf they are of
 	history            [rateTicks + 1]mark // a ring of bytes at the last ticks
 	ticks              int
+	lost               int       // leaves that nobody has, when they were counted last
+	countNext          time.Time // they are not counted again before
 }
 
 type mark struct {
@@ -108,9 +110,10 @@ func (s *session) snapshot(now time.Time) Stats {
 		Leaves: t.leaves, Have: t.have, Bytes: t.bytes, Total: t.total, Missing: t.missing,
 		Duplicate: t.duplicate, Corrupt: t.corrupt, Complete: s.complete, Rate: t.rate(now),
 		Started: t.started, FirstByte: t.first, From: maps.Clone(t.from),
-		Candidates: len(s.cands.order) - s.cands.using,
-		Relayed:    s.stats.relayed,
+		Candidates: len(s.cands.order) - s.cands.using, Lost: s.countLost(now),
+		Relayed: s.stats.relayed,
 	}
+	out.Known = s.cands.appendKnown(nil, func(id peer.ID) bool { return s.peers[id] != nil })
 	for _, p := range s.sched.AppendPeers(nil) {
 		have := p.Have
 		if p.All {
@@ -119,6 +122,7 @@ func (s *session) snapshot(now time.Time) Stats {
 		out.Peers = append(out.Peers, PeerStats{
 			ID: p.Peer, Bytes: t.from[p.Peer], Rate: p.Rate, RTT: p.RTT,
 			Have: have, Waiting: p.Outstanding, Choked: p.Choked,
+			Answered: s.peers[p.Peer] != nil && s.peers[p.Peer].answered, Err: s.cands.trouble(p.Peer),
 		})
 	}
 	return out

@@ -88,6 +88,8 @@ type Stats struct {
 	Peers        []PeerStats       // peers in use now
 	Candidates   int               // peers known but not connected
 	Relayed      int               // dials that ended with ErrRelayed
+	Known        []CandidateStats  // of these, the first, those with trouble before the others
+	Lost         int               // leaves missing that no peer in use has; counted once in a while
 }
 
 // PeerStats describes one peer of a fetch.
@@ -99,4 +101,7 @@ type PeerStats struct {
 	RTT     time.Duration // measured when it answered, 0 before
 	Waiting int64         // bytes asked of it that have not arrived
 	Choked  bool          // it takes no requests for now
+
+	Answered bool  // it has said what it has
+	Err      error // what it has said, or shown, against sending, since it sent last; nil: nothing
 }
