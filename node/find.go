@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -11,14 +12,18 @@ import (
 	"shoal/node/api"
 )
 
-// A look for providers ends this long after it began, or, once somebody is found,
-// after a while in which nobody else was.
 const (
+	// A look for providers ends this long after it began, or, once somebody is found,
+	// after a while in which nobody else was.
 	findFor   = 5 * time.Second
 	findQuiet = 2 * time.Second
+
+	reachFor    = 8 * time.Second // for one dial: QUIC takes 5 s to notice that nothing listens, and what TCP says comes with that
+	reachAtOnce = 16              // dials of one look
 )
 
-// Find reports each peer that says it has a root, once.
+// Find reports each peer that says it has a root, once, as soon as it is known
+// whether it can be reached.
 func (n *Node) Find(ctx context.Context, ref string, found func(api.Provider)) error {
 	if err := n.online(); err != nil {
 		return err
@@ -27,32 +32,61 @@ func (n *Node) Find(ctx context.Context, ref string, found func(api.Provider)) e
 	if err != nil {
 		return err
 	}
-	seen := map[peer.ID]bool{}
-	report := func(p peer.AddrInfo, source string) {
-		if !seen[p.ID] {
-			seen[p.ID] = true
-			found(api.Provider{ID: p.ID.String(), Addrs: withPeer(p.Addrs, p.ID), Source: source})
-		}
-	}
-	if s, err := n.store.Share(link.Root); err == nil && s.Have > 0 {
-		report(peer.AddrInfo{ID: n.host.ID(), Addrs: n.host.Addrs()}, "self")
-	}
 	hints, err := linkPeers(link)
 	if err != nil {
 		return err
 	}
+	n.named.add(hints)
+	if s, err := n.store.Share(link.Root); err == nil && s.Have > 0 {
+		found(api.Provider{ID: n.host.ID().String(), Addrs: n.addrs(), Source: "self", Reached: true})
+	}
+	r := &reacher{n: n, found: found, seen: map[peer.ID]bool{n.host.ID(): true}, room: make(chan struct{}, reachAtOnce)}
+	defer r.dials.Wait()
 	for _, p := range hints {
-		report(p, "link")
+		r.try(ctx, p, "link")
 	}
 	search, cancel := context.WithTimeout(ctx, findFor)
 	defer cancel()
 	quiet := time.AfterFunc(findFor, cancel)
 	defer quiet.Stop()
 	for f := range n.dht.Find(search, link.Root) {
-		report(f.Peer, f.Source)
+		r.try(ctx, f.Peer, f.Source)
 		quiet.Reset(findQuiet)
 	}
 	return ctx.Err()
+}
+
+// reacher dials the peers that a look finds, some at a time, and reports them.
+type reacher struct {
+	n     *Node
+	seen  map[peer.ID]bool
+	dials sync.WaitGroup
+	room  chan struct{}
+
+	mu    sync.Mutex
+	found func(api.Provider)
+}
+
+// try dials a peer and reports it, unless it has been.
+func (r *reacher) try(ctx context.Context, p peer.AddrInfo, source string) {
+	if r.seen[p.ID] {
+		return
+	}
+	r.seen[p.ID] = true
+	r.dials.Go(func() {
+		r.room <- struct{}{}
+		defer func() { <-r.room }()
+		err := r.n.dial(ctx, p)
+		if ctx.Err() != nil {
+			return // not its fault
+		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.found(api.Provider{
+			ID: p.ID.String(), Addrs: withPeer(p.Addrs, p.ID), Source: source,
+			Reached: err == nil, Trouble: troubleOf(err), Detail: detailOf(err),
+		})
+	})
 }
 
 // linkPeers reads the provider hints of a link. A multiaddr that names no peer, like that of

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strings"
 
 	"shoal/node/api"
 )
@@ -9,10 +10,12 @@ import (
 func findVerb() verb {
 	return verb{
 		name: "find", args: "CID|LINK", short: "look for peers that have something",
-		about: `Prints each peer as it is found: its ID, where it was heard of, and its addresses. It ends when every source has answered.
+		about: `Prints each peer as soon as it is known whether it can be reached: its ID, where it was heard of (link, connected,
+mdns, swarm, dht, or self), how dialling it went, and its addresses. It ends when every source has answered.
 
-With --json: {"id","addrs","source"}.`,
-		examples: []string{"shoal find bafybei…"},
+With --json: {"id","addrs","source","reached","trouble","detail"}, the last two only of peers that cannot be reached: trouble is a word for
+programs (refused, timeout, no_route, gated, wrong_peer, no_swap, no_address or dial_failed), detail the error in full.`,
+		examples: []string{"shoal find bafybei…", "shoal find bafybei… --json | jq -r 'select(.reached).id'"},
 		exits:    []int{exitNobody, exitDaemon},
 		ownNode:  true,
 		do:       runFind,
@@ -35,7 +38,7 @@ func runFind(ctx context.Context, c *call) (err error) {
 			c.object(p)
 			return
 		}
-		c.printf("%s  %-9s", p.ID, p.Source)
+		c.printf("%s  %-9s  %-11s", p.ID, p.Source, reachText(p))
 		for _, a := range p.Addrs {
 			c.printf(" %s", printable(a))
 		}
@@ -46,7 +49,15 @@ func runFind(ctx context.Context, c *call) (err error) {
 	}
 	if found == 0 {
 		return api.Errorf(api.Unavailable, "nobody who has %s was found", brief(c.args[0])).
-			WithHint("Whoever shares it may be offline, or in another network; `shoal get` would keep looking.")
+			WithHint("Whoever shares it may be offline, or in another network; `shoal why` tells more, `shoal get` would keep looking.")
 	}
 	return c.out.err
+}
+
+// reachText tells in a word or two whether a provider can be reached.
+func reachText(p api.Provider) string {
+	if p.Reached {
+		return "reached"
+	}
+	return strings.ReplaceAll(printable(string(p.Trouble)), "_", " ")
 }

@@ -220,6 +220,11 @@ type Provider struct {
 	ID     string   `json:"id"`
 	Addrs  []string `json:"addrs"`
 	Source string   `json:"source"` // "self", "link", "connected", "mdns", "swarm" or "dht"
+
+	// Whether it can be reached: it was dialled, unless it is connected anyway.
+	Reached bool      `json:"reached"`
+	Trouble CauseCode `json:"trouble,omitempty"` // why not
+	Detail  string    `json:"detail,omitempty"`  // the error in full
 }
 
 // VerifyRequest asks to check one share.
