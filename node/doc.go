@@ -5,7 +5,7 @@
 // none of them knows another. Start reading at Open in node.go, then follow the
 // two verbs that matter: Share in share.go and Get in get.go. A File (Open in
 // cat.go) reads what is here or comes as it is read. How the node gets through NATs is in reach.go, what it says of that in
-// reachability.go.
+// reachability.go. Why (why.go) gathers evidence about a root, and diagnose (diagnose.go), a pure function, reads the causes off it.
 //
 // Goroutines: Run owns all long-lived ones in one errgroup and returns when the
 // last has ended. A fetch runs in a goroutine of its own that Run's group waits

@@ -38,9 +38,9 @@ type fetch struct {
 	stopped bool
 	state   api.State
 	stats   transfer.Stats
-	copied  int64 // bytes copied from a share that was here already
-	found   map[peer.ID]bool
-	d       *store.Download // nil until it is open
+	copied  int64                // bytes copied from a share that was here already
+	found   map[peer.ID][]string // where each was heard of
+	d       *store.Download      // nil until it is open
 
 	share store.Share
 	err   error
@@ -83,7 +83,7 @@ func (n *Node) startOrJoin(target store.Target, hints []peer.AddrInfo) (*fetch, 
 	ctx, cancel := context.WithCancelCause(n.running)
 	f := &fetch{
 		target: target, hints: make(chan peer.AddrInfo, maxHints), cancel: cancel, holders: 1, done: make(chan struct{}),
-		state: api.StateSearching, found: map[peer.ID]bool{},
+		state: api.StateSearching, found: map[peer.ID][]string{},
 	}
 	f.hint(hints)
 	n.fetches[target.Root] = f
@@ -92,6 +92,7 @@ func (n *Node) startOrJoin(target store.Target, hints []peer.AddrInfo) (*fetch, 
 		f.share, f.err = n.fetch(ctx, f)
 		n.mu.Lock()
 		delete(n.fetches, target.Root)
+		n.failures.note(target.Root, f.err)
 		n.mu.Unlock()
 		close(f.done)
 	})
@@ -211,16 +212,18 @@ func (n *Node) findPeers(ctx context.Context, f *fetch, peers chan<- peer.AddrIn
 	found := n.dht.Find(ctx, f.target.Root)
 	for {
 		var p peer.AddrInfo
+		var source string
 		select {
 		case p = <-f.hints:
+			source = "link"
 		case one, ok := <-found:
 			if !ok {
 				return // ctx ended
 			}
-			p = one.Peer
+			p, source = one.Peer, one.Source
 		}
 		f.mu.Lock()
-		f.found[p.ID] = true
+		f.found[p.ID] = withSource(f.found[p.ID], source)
 		f.mu.Unlock()
 		select {
 		case peers <- p:

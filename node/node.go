@@ -38,7 +38,9 @@ type Node struct {
 	mu      sync.Mutex
 	running context.Context // Run's; nil before and after. Fetches outlive their callers, not this
 	fetches map[cid.Cid]*fetch
-	active  sync.WaitGroup // the goroutines of fetches
+
+	failures failures       // of the fetches that ended last; under mu
+	active   sync.WaitGroup // the goroutines of fetches
 
 	closeOnce sync.Once
 	closeErr  error

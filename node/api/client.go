@@ -110,6 +110,11 @@ func (c *Client) Find(ctx context.Context, ref string, found func(Provider)) err
 	return own(ctx, err)
 }
 
+// Why implements Service.
+func (c *Client) Why(ctx context.Context, req WhyRequest, progress func(Progress)) (Diagnosis, error) {
+	return run[Diagnosis](ctx, c, "/v1/why", req, progress)
+}
+
 // Verify implements Service.
 func (c *Client) Verify(ctx context.Context, req VerifyRequest, progress func(Progress)) (VerifyResult, error) {
 	return run[VerifyResult](ctx, c, "/v1/verify", req, progress)

@@ -23,6 +23,7 @@
 //	GET    /v1/limits                       LimitState
 //	POST   /v1/limits     LimitRequest      LimitState                  sets limits by hand
 //	GET    /v1/providers?ref=REF            stream: Provider
+//	POST   /v1/why        WhyRequest        stream: Progress, Diagnosis
 //
 // REF is a CID, an absolute path or a name (MatchShare); for providers a CID or link. Fields of the JSON objects are those
 // of the types' tags. Fields and event kinds that one end does not know are ignored, and new ones are added within /v1; an

@@ -29,6 +29,7 @@ func Handler(svc Service, log *slog.Logger) http.Handler {
 	mux.Handle("POST /v1/share", stream(h, svc.Share))
 	mux.Handle("POST /v1/get", stream(h, svc.Get))
 	mux.Handle("POST /v1/verify", stream(h, svc.Verify))
+	mux.Handle("POST /v1/why", stream(h, svc.Why))
 	mux.HandleFunc("POST /v1/cat", h.cat)
 	mux.Handle("GET /v1/limits", plain(h, func(r *http.Request) (LimitState, error) { return svc.Limits(r.Context()) }))
 	mux.Handle("POST /v1/limits", object(h, svc.SetLimits))

@@ -57,10 +57,15 @@ type Service interface {
 	// Peers lists the connected peers.
 	Peers(ctx context.Context) ([]Peer, error)
 
-	// Find looks for peers that have the root (a CID or any form of link) and reports each once. It returns nil when
-	// a pass over every source has ended, whether or not it found anybody.
+	// Find looks for peers that have the root (a CID or any form of link), dials each, and reports each once, when it is
+	// known whether it can be reached. It returns nil when a pass over every source has ended, whether or not it found anybody.
 	// Codes: invalid, unsupported.
 	Find(ctx context.Context, ref string, found func(Provider)) error
+
+	// Why tells why a root is slow, stuck or not found. It looks at the fetch, download or share that is here, and where
+	// none runs it searches for peers itself, until there is enough evidence or req.Timeout is over. That a cause is found is no error.
+	// Codes: invalid, unsupported, not_found (no such share), conflict (an ambiguous name).
+	Why(ctx context.Context, req WhyRequest, progress func(Progress)) (Diagnosis, error)
 
 	// Verify compares a share with its files: by their stat, and with req.Full (or where the stat differs) by hash.
 	// Damage is a result, not an error: VerifyResult.OK is false. What still fits is served again afterwards.

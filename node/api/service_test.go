@@ -128,6 +128,19 @@ func (s *service) Find(_ context.Context, ref string, found func(api.Provider)) 
 	return nil
 }
 
+func (s *service) Why(_ context.Context, req api.WhyRequest, progress func(api.Progress)) (api.Diagnosis, error) {
+	if req.Ref == "" {
+		return api.Diagnosis{}, api.Errorf(api.NotFound, "no share").WithHint("Name one.")
+	}
+	if progress != nil {
+		progress(api.Progress{State: api.StateSearching})
+	}
+	return api.Diagnosis{
+		CID: req.Ref, Cause: api.Cause{Code: api.CauseNobody, What: "nobody", Next: "wait"}, Also: []api.Cause{{Code: api.CauseNoPeers}},
+		Evidence: api.Evidence{Seconds: req.Timeout, Peers: []api.Suspect{{ID: "p", Sources: []string{"dht"}, Trouble: api.CauseRefused}}},
+	}, nil
+}
+
 func (s *service) Verify(_ context.Context, req api.VerifyRequest, _ func(api.Progress)) (api.VerifyResult, error) {
 	return api.VerifyResult{CID: req.Ref, OK: !req.Full}, nil
 }
@@ -243,6 +256,11 @@ func TestSame(t *testing.T) {
 			return result(v, err)
 		}},
 		{"find nothing", func(s api.Service) answer { return result(nil, s.Find(ctx, "", nil)) }},
+		{"why", func(s api.Service) answer {
+			v, err := s.Why(ctx, api.WhyRequest{Ref: "a", Timeout: 2.5}, silent)
+			return result(v, err)
+		}},
+		{"why nothing", func(s api.Service) answer { v, err := s.Why(ctx, api.WhyRequest{}, nil); return result(v, err) }},
 		{"verify", func(s api.Service) answer {
 			v, err := s.Verify(ctx, api.VerifyRequest{Ref: "a", Full: true}, nil)
 			return result(v, err)

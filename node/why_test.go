@@ -1,0 +1,86 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"path/filepath"
+	"testing"
+
+	"github.com/ipfs/go-cid"
+
+	"shoal/node/api"
+	"shoal/transfer"
+)
+
+// TestWhyAsksAround asks about a root that nobody fetches: who has it is asked, and nothing is fetched.
+// What fails in many other ways is in package testnet.
+func TestWhyAsksAround(t *testing.T) {
+	a, _ := startNode(t, t.TempDir())
+	b, _ := startNode(t, t.TempDir(), a)
+	path, _ := randomFile(t, t.TempDir(), "film.bin", 5<<20)
+	shared := mustShare(t, a, path)
+	reports := 0
+	d, err := b.Why(t.Context(), api.WhyRequest{Ref: shared.Link}, func(p api.Progress) { reports++ })
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := d.Evidence
+	if d.Code != api.CauseReady || d.CID != shared.CID || d.Name != "film.bin" || reports == 0 {
+		t.Errorf("%+v after %d reports", d, reports)
+	}
+	if e.State != api.StateAbsent || e.Chunks != 5 || !e.Known || e.Lost != 0 || e.Missing != 5<<20 || len(e.Peers) != 1 || !e.Peers[0].All {
+		t.Errorf("evidence: %+v", e)
+	}
+	if list, err := b.List(t.Context()); err != nil || len(list) != 0 {
+		t.Errorf("something is here now: %+v, %v", list, err)
+	}
+}
+
+func TestWhyOfWhatIsHere(t *testing.T) {
+	a, _ := startNode(t, t.TempDir())
+	path, _ := randomFile(t, t.TempDir(), "film.bin", 1<<20)
+	shared := mustShare(t, a, path)
+	for _, ref := range []string{shared.CID, shared.Link, "film.bin", path, "/ipfs/" + shared.CID} {
+		if d, err := a.Why(t.Context(), api.WhyRequest{Ref: ref}, nil); err != nil || d.Code != api.CauseOK || d.Name != "film.bin" {
+			t.Errorf("%s: %+v, %v", ref, d, err)
+		}
+	}
+	for _, ref := range []string{"", "nothing", filepath.Join(t.TempDir(), "nothing")} {
+		if _, err := a.Why(t.Context(), api.WhyRequest{Ref: ref}, nil); api.AsError(err).Code != api.NotFound && api.AsError(err).Code != api.Invalid {
+			t.Errorf("%q: %v", ref, err)
+		}
+	}
+	if d, err := a.Why(t.Context(), api.WhyRequest{Ref: "film.bin", NoDaemon: true}, nil); err != nil || d.Code != api.CauseNoDaemon {
+		t.Errorf("%+v, %v", d, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := a.Why(ctx, api.WhyRequest{Ref: "bafkreiemqpndzewx4bioklzfvhtiegsfny5fxuc3nkjk2vmcpjxiammsti"}, nil); api.AsError(err).Code != api.Canceled {
+		t.Errorf("a caller who is gone: %v", err)
+	}
+}
+
+func TestFailures(t *testing.T) {
+	root := parseRoot(t, "bafkreiemqpndzewx4bioklzfvhtiegsfny5fxuc3nkjk2vmcpjxiammsti")
+	var f failures
+	f.note(root, io.EOF)
+	if f.byRoot[root] != io.EOF {
+		t.Errorf("%v", f.byRoot)
+	}
+	for _, err := range []error{nil, errPaused, fmt.Errorf("fetch: %w", context.Canceled), transfer.ErrClosed} {
+		f.note(root, io.EOF)
+		if f.note(root, err); f.byRoot[root] != nil {
+			t.Errorf("%v is remembered as a failure", err)
+		}
+	}
+}
+
+func parseRoot(t *testing.T, s string) cid.Cid {
+	t.Helper()
+	c, err := cid.Decode(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
