@@ -6,6 +6,7 @@ import (
 	"syscall"
 	"testing"
 
+	"shoal/node/api"
 	"shoal/testnet"
 )
 
@@ -58,4 +59,18 @@ func TestReadOnly(t *testing.T) {
 	if !strings.Contains(r.Stderr, "read-only") {
 		t.Errorf("does not say that the destination is read-only: %s", r)
 	}
+}
+
+// TestWhyFull asks about a fetch that a full disk ended, from the daemon and without one.
+func TestWhyFull(t *testing.T) {
+	t.Parallel()
+	lab := testnet.Start(t, 2, testnet.Options{})
+	sharer, fetcher := lab.Peers[0], lab.Peers[1]
+	mount(t, fetcher.Path("disk"), "size=12m")
+	shared := sharer.Share(testnet.RandomFile(t, sharer.Path("original"), 16*chunk, 1))
+	fetcher.Fails(5, "get", shared.Link, "-o", fetcher.Path("disk", "copy"))
+	full := fault{cause: api.CauseNoSpace, exit: 5, says: "The disk at the destination is full"}
+	full.judge(t, fetcher, shared.CID)
+	fetcher.Stop()
+	full.judge(t, fetcher, shared.CID)
 }
