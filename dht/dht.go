@@ -51,6 +51,7 @@ type DHT struct {
 	closed bool
 
 	started chan struct{} // closed once the parts below are there
+	loaded  chan struct{} // closed once the set of roots has been read
 	ready   chan struct{} // closed once the routing table has had a peer
 	closing chan struct{} // closed when Run or Close begins to stop
 	stopped chan struct{} // closed when nothing runs any more
@@ -59,6 +60,8 @@ type DHT struct {
 	finds sync.WaitGroup
 	wake  signal // a peer connected and was identified, or left
 	table signal // the routing table went from empty to not empty or back, or there may be a first root
+
+	gathered gather // of concurrent calls of Provide
 
 	// Parts, set before started is closed and constant from then on.
 	kad     *kaddht.IpfsDHT
@@ -102,6 +105,7 @@ func New(cfg Config) (*DHT, error) {
 		maxRecords: cfg.MaxRecords,
 		proto:      cfg.Profile.Prefix + "/kad/1.0.0",
 		started:    make(chan struct{}),
+		loaded:     make(chan struct{}),
 		ready:      make(chan struct{}),
 		closing:    make(chan struct{}),
 		stopped:    make(chan struct{}),

@@ -12,7 +12,9 @@
 //	dht.go        Config, New, Run, Close
 //	find.go       the search for one root: connected peers first, lookups beside it, back-off
 //	provide.go    announcing: go-libp2p-kad-dht's sweeping provider, and what it needs on small networks
-//	roots.go      the durable set of provided roots
+//	roots.go      the durable set of provided roots; gather.go writes many at once
+//	resume.go     what a restart need not announce again
+//	findable.go   whether others can find a root by now
 //	records.go    the provider records that we keep for others, bounded; our own are answered from the set of roots
 //	sender.go     DHT requests on one stream a peer, with every answer bounded
 //	bootstrap.go  when to dial whom, as a pure function, and the loop that does it

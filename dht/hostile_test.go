@@ -179,11 +179,11 @@ func TestRecordsAreOnlyTakenFromTheirProvider(t *testing.T) {
 	n := start(t, setup{})
 	bad := newHost(t, nil, "")
 	must(t, bad.Connect(t.Context(), n.info()))
-	send := newSender(bad, localProtocol, 1<<20, func([]byte) {})
+	send := newSender(bad, localProtocol, 1<<20, func([]byte, peer.ID) {})
 	asker, err := pb.NewProtocolMessenger(send)
 	must(t, err)
 
-	liar := newSender(bad, localProtocol, 1<<20, func([]byte) {}) // the lie costs it the stream
+	liar := newSender(bad, localProtocol, 1<<20, func([]byte, peer.ID) {}) // the lie costs it the stream
 	lie := pb.NewMessage(pb.Message_ADD_PROVIDER, root(1).Hash(), 0)
 	lie.ProviderPeers = liars(t, 1, 1) // in the name of somebody else
 	must(t, liar.SendMessage(t.Context(), n.host.ID(), lie))

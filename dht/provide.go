@@ -26,7 +26,8 @@ var sizeRow = datastore.NewKey("/announced-at-size")
 
 // Provide adds roots to the durable set that this node provides. When it returns they are recorded, and whoever asks
 // this node is told; peers closest to each root are told in the background, at once or when the first peer appears,
-// and again every 22 hours, also after restarts. Roots that are in the set already cost next to nothing.
+// and again every 22 hours, also after restarts. Roots that are in the set already cost next to nothing. Calls that
+// come while another one writes are written together, so that many at once cost few syncs of the disk.
 func (d *DHT) Provide(ctx context.Context, roots ...cid.Cid) error {
 	if err := d.up(ctx); err != nil {
 		return fmt.Errorf("provide: %w", err)
@@ -35,15 +36,22 @@ func (d *DHT) Provide(ctx context.Context, roots ...cid.Cid) error {
 	if err != nil {
 		return fmt.Errorf("provide: %w", err)
 	}
-	fresh, err := d.roots.add(ctx, hashes)
-	if err != nil {
+	if err := d.gathered.do(hashes, func(all []mh.Multihash) error {
+		return d.provide(context.WithoutCancel(ctx), all)
+	}); err != nil {
 		return fmt.Errorf("provide: %w", err)
 	}
-	if len(fresh) == 0 {
-		return nil
+	return nil
+}
+
+// provide records hashes and hands those that are new to the sweeper.
+func (d *DHT) provide(ctx context.Context, hashes []mh.Multihash) error {
+	fresh, err := d.roots.add(ctx, hashes)
+	if err != nil || len(fresh) == 0 {
+		return err
 	}
 	if err := d.sweeper.StartProviding(true, fresh...); err != nil {
-		return fmt.Errorf("provide: %w", closedErr(err))
+		return closedErr(err)
 	}
 	d.table.fire() // the provider may have waited for a first root
 	return nil
@@ -127,6 +135,7 @@ func (d *DHT) newSweeper(send *sender) (*provider.SweepingProvider, error) {
 		provider.WithKeystore(d.keys),
 		provider.WithDatastore(sub(d.state, "sweep")),
 		provider.WithReplicationFactor(d.profile.BucketSize),
+		provider.WithReprovideInterval(reprovideEvery),
 		provider.WithOfflineDelay(offlineDelay),
 		provider.WithConnectivityCheckOnlineInterval(failurePause),
 		provider.WithLoggerName("shoal/sweep"),
@@ -144,6 +153,11 @@ type router struct {
 // announce; a connected neighbour is answer enough. Any other failure takes a moment.
 func (r *router) GetClosestPeers(ctx context.Context, key string) ([]peer.ID, error) {
 	if key == string(r.d.host.ID()) {
+		select { // what the provider does first depends on what resume has found
+		case <-r.d.loaded:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 		if err := r.awaitWork(ctx); err != nil {
 			return nil, err
 		}
@@ -188,7 +202,7 @@ func (r *router) awaitWork(ctx context.Context) error {
 // keepAnnounced sees to it that every root reaches somebody: it ends what a crash interrupted, writes down what has been
 // announced, announces again what nobody took, and everything when the network has outgrown the last announcement.
 func (d *DHT) keepAnnounced(ctx context.Context) error {
-	going, err := d.roots.load(ctx)
+	going, err := d.resume(ctx)
 	if err != nil {
 		return err
 	}
@@ -203,7 +217,7 @@ func (d *DHT) keepAnnounced(ctx context.Context) error {
 	}
 	ticker := time.NewTicker(announcePause)
 	defer ticker.Stop()
-	retry := retry{pause: announcePause}
+	retry := retry{pause: announcePause, next: time.Now()} // what an earlier run has not announced is due
 	growth := growth{k: d.profile.BucketSize, announced: d.loadSize(ctx)}
 	for {
 		// A full disk must not end the daemon's part in the network: say so and go on.
@@ -222,8 +236,9 @@ func (d *DHT) announceTick(ctx context.Context, retry *retry, growth *growth) er
 	if err := d.roots.flush(ctx); err != nil {
 		return err
 	}
-	_, wait := d.roots.size()
 	size := d.kad.RoutingTable().Size()
+	d.roots.need(size)
+	_, wait := d.roots.size()
 	if growth.outgrown(size) {
 		return d.announceAll(ctx, size)
 	}

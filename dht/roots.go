@@ -3,41 +3,73 @@ package dht
 import (
 	"context"
 	"encoding/base32"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/ipfs/go-datastore"
 	"github.com/ipfs/go-datastore/query"
+	"github.com/libp2p/go-libp2p/core/peer"
 	mh "github.com/multiformats/go-multihash"
 )
 
-// rootState is the one byte stored for a root.
+// rootState is the first byte stored for a root. Of an announced one the unix time in seconds follows (uvarint), when
+// enough peers had taken the record for the first time; rows of older versions have none.
 type rootState byte
 
 const (
-	waiting   rootState = 'w' // provided here, but no other peer holds our record yet
-	announced rootState = 'a' // at least one other peer took our record
+	waiting   rootState = 'w' // provided here, but too few other peers hold our record yet
+	announced rootState = 'a' // enough other peers took our record
 	leaving   rootState = 'l' // being taken back: answered no more, but perhaps still in the keystore
 )
+
+// enoughHolders is how many peers must have taken the record of a root before it counts as announced: with three in ten
+// of them gone, one of 400 roots has none left. In a smaller network all must.
+const enoughHolders = 5
 
 // roots is the durable set of multihashes this node provides: one row each. Only those still waiting are in memory too.
 //
 // The sweeping provider's keystore holds the same hashes in the order it needs, but forgets after a crash which of them
 // it had not announced yet, and cannot be asked about one hash cheaply.
 type roots struct {
-	ds datastore.Batching
+	ds   datastore.Batching
+	sent atomic.Int64 // records that peers took since the start
 
 	write sync.Mutex // serialises changes of rows
 
-	mu    sync.Mutex
-	wait  map[string]struct{} // waiting
-	done  map[string]struct{} // announced since the last flush
-	total int                 // rows; counted by load
+	mu     sync.Mutex
+	wait   map[string]holders  // waiting
+	done   map[string]struct{} // announced since the last flush
+	total  int                 // rows; counted by load
+	enough int                 // holders that a root needs
+	change signal              // a root was announced or left
 }
 
 func newRoots(ds datastore.Batching) *roots {
-	return &roots{ds: ds, wait: map[string]struct{}{}, done: map[string]struct{}{}}
+	return &roots{ds: ds, wait: map[string]holders{}, done: map[string]struct{}{}, enough: 1}
+}
+
+// holders are peers that took the record of a waiting root, told apart by the end of their IDs.
+type holders struct {
+	n  uint8
+	id [enoughHolders]uint32
+}
+
+func (h *holders) add(p peer.ID) {
+	if len(p) < 4 || int(h.n) == len(h.id) {
+		return
+	}
+	end := binary.BigEndian.Uint32([]byte(p[len(p)-4:]))
+	for _, id := range h.id[:h.n] {
+		if id == end {
+			return
+		}
+	}
+	h.id[h.n] = end
+	h.n++
 }
 
 func rootKey(h mh.Multihash) datastore.Key {
@@ -61,10 +93,32 @@ func (r *roots) get(ctx context.Context, h mh.Multihash) (rootState, error) {
 	if err != nil {
 		return 0, fmt.Errorf("root %s: %w", h.B58String(), err)
 	}
-	if len(v) != 1 {
-		return 0, nil
+	state, _ := decodeRoot(v)
+	return state, nil
+}
+
+// decodeRoot reads a row; state 0 is one that this version does not know. The time is zero where there is none.
+func decodeRoot(v []byte) (rootState, time.Time) {
+	if len(v) == 0 {
+		return 0, time.Time{}
 	}
-	return rootState(v[0]), nil
+	switch state := rootState(v[0]); {
+	case len(v) == 1 && (state == waiting || state == announced || state == leaving):
+		return state, time.Time{}
+	case state == announced:
+		if at, n := binary.Uvarint(v[1:]); n == len(v)-1 && at <= maxSeen {
+			return state, time.Unix(int64(at), 0)
+		}
+	}
+	return 0, time.Time{}
+}
+
+func encodeRoot(state rootState, at time.Time) []byte {
+	v := []byte{byte(state)}
+	if state == announced && at.Unix() > 0 {
+		v = binary.AppendUvarint(v, uint64(at.Unix()))
+	}
+	return v
 }
 
 // has reports whether this node provides h.
@@ -106,7 +160,7 @@ func (r *roots) add(ctx context.Context, hashes []mh.Multihash) ([]mh.Multihash,
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, h := range fresh {
-		r.wait[string(h)] = struct{}{}
+		r.wait[string(h)] = holders{}
 		delete(r.done, string(h))
 	}
 	r.total += rows
@@ -136,6 +190,7 @@ func (r *roots) leave(ctx context.Context, hashes []mh.Multihash) ([]mh.Multihas
 		delete(r.done, string(h))
 	}
 	r.mu.Unlock()
+	r.change.fire()
 	return going, r.put(ctx, going, leaving)
 }
 
@@ -179,8 +234,9 @@ func (r *roots) put(ctx context.Context, hashes []mh.Multihash, s rootState) err
 	if err != nil {
 		return fmt.Errorf("record roots: %w", err)
 	}
+	row := encodeRoot(s, time.Now())
 	for _, h := range hashes {
-		if err := b.Put(ctx, rootKey(h), []byte{byte(s)}); err != nil {
+		if err := b.Put(ctx, rootKey(h), row); err != nil {
 			return fmt.Errorf("record roots: %w", err)
 		}
 	}
@@ -193,8 +249,9 @@ func (r *roots) put(ctx context.Context, hashes []mh.Multihash, s rootState) err
 	return nil
 }
 
-// load reads the set after a start: it counts the rows, takes in those waiting and returns those leaving.
-func (r *roots) load(ctx context.Context) (going []mh.Multihash, err error) {
+// load reads the set after a start: it counts the rows, takes in those waiting and returns those leaving. seen is told
+// each announced root and when that was.
+func (r *roots) load(ctx context.Context, seen func(mh.Multihash, time.Time)) (going []mh.Multihash, err error) {
 	r.write.Lock()
 	defer r.write.Unlock()
 	total := 0
@@ -203,15 +260,18 @@ func (r *roots) load(ctx context.Context) (going []mh.Multihash, err error) {
 			return nil, fmt.Errorf("load roots: %w", err)
 		}
 		h, err := rootOf(e.Key)
-		if err != nil || len(e.Value) != 1 {
+		state, at := decodeRoot(e.Value)
+		if err != nil || state == 0 {
 			continue // not ours: leave it alone
 		}
 		total++
-		switch rootState(e.Value[0]) {
+		switch state {
 		case waiting:
 			r.mu.Lock()
-			r.wait[string(h)] = struct{}{}
+			r.wait[string(h)] = holders{}
 			r.mu.Unlock()
+		case announced:
+			seen(h, at)
 		case leaving:
 			going = append(going, h)
 		}
@@ -222,14 +282,55 @@ func (r *roots) load(ctx context.Context) (going []mh.Multihash, err error) {
 	return going, nil
 }
 
-// delivered notes that a peer took our record of h. It is called for every record sent, so it does no I/O.
-func (r *roots) delivered(h []byte) {
+// delivered notes that p took our record of h. It is called for every record sent, so it does no I/O.
+func (r *roots) delivered(h []byte, p peer.ID) {
+	r.sent.Add(1)
+	r.mu.Lock()
+	have, ok := r.wait[string(h)]
+	if ok {
+		have.add(p)
+		r.wait[string(h)] = have
+		ok = r.settle(string(h), have)
+	}
+	r.mu.Unlock()
+	if ok {
+		r.change.fire()
+	}
+}
+
+// settle moves a waiting root to the announced ones if enough peers hold its record. The caller holds the lock.
+func (r *roots) settle(h string, have holders) bool {
+	if int(have.n) < r.enough {
+		return false
+	}
+	delete(r.wait, h)
+	r.done[h] = struct{}{}
+	return true
+}
+
+// need sets how many holders a root needs, by the size of the network. With fewer than before, some roots have enough.
+func (r *roots) need(size int) {
+	r.mu.Lock()
+	before := r.enough
+	r.enough = min(max(size, 1), enoughHolders)
+	fewer := r.enough < before
+	if fewer {
+		for h, have := range r.wait {
+			r.settle(h, have)
+		}
+	}
+	r.mu.Unlock()
+	if fewer {
+		r.change.fire()
+	}
+}
+
+// holding tells whether h waits for holders, how many it has and needs.
+func (r *roots) holding(h mh.Multihash) (waits bool, have, enough int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, ok := r.wait[string(h)]; ok {
-		delete(r.wait, string(h))
-		r.done[string(h)] = struct{}{}
-	}
+	got, waits := r.wait[string(h)]
+	return waits, int(got.n), r.enough
 }
 
 // flush writes down what delivered noted.
@@ -267,7 +368,7 @@ func (r *roots) waitingList() []mh.Multihash {
 	return out
 }
 
-// size is the number of roots, and of those that no other peer knows of yet.
+// size is the number of roots, and of those that too few other peers know of yet.
 func (r *roots) size() (total, wait int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

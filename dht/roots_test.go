@@ -26,7 +26,7 @@ func TestRootsOutliveACrash(t *testing.T) {
 	reopen := func(total, wait, going int) *roots {
 		t.Helper()
 		r := newRoots(ds)
-		left, err := r.load(ctx)
+		left, err := r.load(ctx, func(mh.Multihash, time.Time) {})
 		must(t, err)
 		if n, w := r.size(); n != total || w != wait || len(left) != going {
 			t.Fatalf("%d roots, %d waiting, %d leaving; want %d, %d, %d", n, w, len(left), total, wait, going)
@@ -40,8 +40,8 @@ func TestRootsOutliveACrash(t *testing.T) {
 		t.Fatalf("%d were new", len(fresh))
 	}
 	r = reopen(2, 2, 0)
-	r.delivered(a)
-	r.delivered(c) // not ours
+	r.delivered(a, "peer one")
+	r.delivered(c, "peer one") // not ours
 	reopen(2, 2, 0)
 	must(t, r.flush(ctx))
 	r = reopen(2, 1, 0)

@@ -35,9 +35,9 @@ var errNoStream = errors.New("no stream")
 type sender struct {
 	host      host.Host
 	proto     protocol.ID
-	max       int          // bytes of an answer
-	delivered func([]byte) // told the key of each provider record that was sent
-	asked     atomic.Int64 // messages sent or tried
+	max       int                   // bytes of an answer
+	delivered func([]byte, peer.ID) // told the key of each provider record that was sent, and to whom
+	asked     atomic.Int64          // messages sent or tried
 
 	mu    sync.Mutex
 	links map[peer.ID]*link
@@ -52,7 +52,7 @@ type link struct {
 	read   msgio.ReadCloser
 }
 
-func newSender(h host.Host, proto protocol.ID, maxResponse int, delivered func([]byte)) *sender {
+func newSender(h host.Host, proto protocol.ID, maxResponse int, delivered func([]byte, peer.ID)) *sender {
 	return &sender{host: h, proto: proto, max: maxResponse, delivered: delivered, links: map[peer.ID]*link{}}
 }
 
@@ -74,7 +74,7 @@ func (s *sender) SendMessage(ctx context.Context, p peer.ID, m *pb.Message) erro
 		return fmt.Errorf("dht message to %s: %w", p, err)
 	}
 	if m.GetType() == pb.Message_ADD_PROVIDER {
-		s.delivered(m.GetKey())
+		s.delivered(m.GetKey(), p)
 	}
 	return nil
 }

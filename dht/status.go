@@ -22,7 +22,8 @@ type Status struct {
 	Table     int    // peers in the routing table
 	Connected int    // connected peers that speak this network's DHT
 	Provided  int    // roots that this node provides
-	Waiting   int    // of these, roots that no other peer holds our record of yet
+	Waiting   int    // of these, roots that too few other peers hold our record of yet
+	Sent      int64  // provider records that other peers took from us since the start
 	Records   int    // provider records kept for others
 	Asked     int    // DHT messages sent since the start, also those that did not get through
 }
@@ -57,6 +58,7 @@ func (d *DHT) Status() Status {
 	s.Table = d.kad.RoutingTable().Size()
 	s.Connected = len(d.neighbours())
 	s.Provided, s.Waiting = d.roots.size()
+	s.Sent = d.roots.sent.Load()
 	s.Records = int(max(d.records.n.Load(), 0))
 	s.Asked = int(d.send.asked.Load())
 	return s
