@@ -64,6 +64,8 @@ func (n *Node) Status(ctx context.Context) (api.Status, error) {
 		total := n.traffic.GetBandwidthTotals()
 		s.Peers, s.Routing = len(n.host.Network().Peers()), n.dht.Size()
 		s.Reach = n.reachability()
+		announced := n.dht.Status()
+		s.Provided, s.Waiting, s.RecordsSent = announced.Provided, announced.Waiting, announced.Sent
 		s.Received, s.ReceivedRate = total.TotalIn, total.RateIn
 		s.Sent, s.SentRate = total.TotalOut, total.RateOut
 	}

@@ -173,6 +173,9 @@ type Status struct {
 	Routing      int        `json:"routing"` // entries of the DHT routing table
 	Shares       int        `json:"shares"`
 	SharedBytes  int64      `json:"shared_bytes"` // sum of Share.HaveBytes
+	Provided     int        `json:"provided"`     // roots that the node announces on its network
+	Waiting      int        `json:"waiting"`      // of these, not with enough other peers yet: others may not find them
+	RecordsSent  int64      `json:"records_sent"` // announcements that other peers took since the start
 	ReceivedRate float64    `json:"received_rate"`
 	SentRate     float64    `json:"sent_rate"` // bytes a second, all peers and protocols
 	Received     int64      `json:"received"`  // bytes since the start

@@ -53,6 +53,9 @@ func (s *Store) openIndex() error {
 	for i := range opts.Levels {
 		opts.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}
+	// The usual scheduler also looks ten times a second whether more compactions may run at once than before, which is
+	// half of what an idle daemon does. Here it is always one, and the next starts when that is done.
+	opts.Experimental.CompactionScheduler = pebble.NewConcurrencyLimitSchedulerWithNoPeriodicGrantingForTest()
 	dir := filepath.Join(s.home, indexName)
 	if err := s.free(openBytes); err != nil {
 		return err

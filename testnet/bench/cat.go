@@ -31,7 +31,7 @@ func benchCat(ctx context.Context, b *bench) error {
 // firstBytes lets each daemon read the first byte, by CID alone and by link, then one
 // from the middle, and lets the command do the first of these.
 func (b *bench) firstBytes(ctx context.Context, path string) error {
-	l, err := b.lab(ctx, b.peers)
+	l, err := b.lab(ctx, b.daemons(20))
 	if err != nil {
 		return err
 	}
@@ -41,7 +41,7 @@ func (b *bench) firstBytes(ctx context.Context, path string) error {
 		return err
 	}
 	row := func(what string) *series {
-		s := b.report.row(fmt.Sprintf("cat: first byte, %d daemons, %s", b.peers, what), "ms")
+		s := b.report.row(fmt.Sprintf("cat: first byte, %d daemons, %s", b.daemons(20), what), "ms")
 		s.note = "goal 150"
 		return s
 	}

@@ -23,7 +23,8 @@ type bench struct {
 	bin      string // the shoal binary
 	size     int64  // bytes of the large file
 	runs     int
-	peers    int // daemons in the cases start and idle
+	peers    int // daemons in the cases start, idle and provide; 0: 20, in provide 50
+	roots    int // shared by one daemon in the cases provide and ready
 	tree     string
 	tools    []string      // names of those to run; none: all
 	crowd    int           // fetchers in the crowd cases
@@ -51,6 +52,8 @@ var cases = []struct {
 	{"slow", "one fetcher, seven fast peers that have a part each, with and without one slow seed", benchSlow},
 	{"latency", "one file over long ways, beside other tools", benchLatency},
 	{"idle", "many daemons that have nothing to do", benchIdle},
+	{"provide", "announce many roots from one daemon to a testnet, and restart it", benchProvide},
+	{"ready", "time from the start of a daemon to its first answer, with many shares too", benchReady},
 	{"memory", "a daemon that serves 8 large files and fetches 8 others at once", benchMemory},
 	{"version", "version 2 of one large file where version 1 is shared: bytes on the wire", benchVersion},
 	{"sparse", "share and fetch a 1 TiB sparse file, and a file beside it", benchSparse},
@@ -126,7 +129,8 @@ func parse(args []string) (*bench, settings, error) {
 	flags.StringVar(&b.bin, "bin", "", "shoal binary (default: built from this tree)")
 	flags.Int64Var(&b.size, "size", 1<<30, "bytes of the large file")
 	flags.IntVar(&b.runs, "runs", 5, "runs of each, interleaved")
-	flags.IntVar(&b.peers, "peers", 20, "daemons in the cases start and idle")
+	flags.IntVar(&b.peers, "peers", 0, "daemons in the cases start, idle and provide (default: 20, in provide 50)")
+	flags.IntVar(&b.roots, "roots", 100_000, "shares of one daemon in the cases provide and ready")
 	flags.StringVar(&b.tree, "tree", goSource(), "tree of many files")
 	flags.IntVar(&b.crowd, "crowd", 8, "fetchers in the crowd cases, 2 or more")
 	flags.Float64Var(&b.rate, "rate", 50, "Mbit/s of each party in the crowd cases, both ways")
@@ -150,8 +154,8 @@ func parse(args []string) (*bench, settings, error) {
 			return nil, s, fmt.Errorf("no case %q; there are: %s", w, caseNames())
 		}
 	}
-	if b.crowd < 2 || b.runs < 1 || b.peers < 2 || b.size < 1<<20 {
-		return nil, s, errors.New("-crowd and -peers are 2 or more, -runs 1, -size 1 MiB")
+	if b.crowd < 2 || b.runs < 1 || b.peers == 1 || b.peers < 0 || b.roots < 1 || b.size < 1<<20 {
+		return nil, s, errors.New("-crowd and -peers are 2 or more, -runs and -roots 1, -size 1 MiB")
 	}
 	return b, s, nil
 }
@@ -178,6 +182,14 @@ func run(ctx context.Context, args []string, isolated bool, out io.Writer) (err 
 		}
 	}
 	return nil
+}
+
+// daemons is how many a case starts that has these many by default.
+func (b *bench) daemons(usual int) int {
+	if b.peers > 0 {
+		return b.peers
+	}
+	return usual
 }
 
 // ran tells whoever waits how one run went, and puts a failure below the tables. It says whether there was one.

@@ -16,7 +16,7 @@ func benchStart(ctx context.Context, b *bench) error {
 		return err
 	}
 	defer os.Remove(path)
-	l, err := b.lab(ctx, b.peers)
+	l, err := b.lab(ctx, b.daemons(20))
 	if err != nil {
 		return err
 	}
@@ -25,8 +25,8 @@ func benchStart(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	byCID := b.report.row(fmt.Sprintf("start: first chunk, %d daemons, bare CID", b.peers), "ms")
-	byLink := b.report.row(fmt.Sprintf("start: first chunk, %d daemons, link with provider", b.peers), "ms")
+	byCID := b.report.row(fmt.Sprintf("start: first chunk, %d daemons, bare CID", b.daemons(20)), "ms")
+	byLink := b.report.row(fmt.Sprintf("start: first chunk, %d daemons, link with provider", b.daemons(20)), "ms")
 	byCID.atMost(100)
 	byLink.atMost(100)
 	for i, d := range l.daemons[1:] {
