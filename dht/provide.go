@@ -46,6 +46,7 @@ func (d *DHT) Provide(ctx context.Context, roots ...cid.Cid) error {
 
 // provide records hashes and hands those that are new to the sweeper.
 func (d *DHT) provide(ctx context.Context, hashes []mh.Multihash) error {
+	d.roots.need(d.kad.RoutingTable().Size())
 	fresh, err := d.roots.add(ctx, hashes)
 	if err != nil || len(fresh) == 0 {
 		return err
@@ -227,7 +228,7 @@ func (d *DHT) keepAnnounced(ctx context.Context) error {
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
-			return nil
+			return d.roots.flush(context.WithoutCancel(ctx)) // or the next start announces them again
 		}
 	}
 }

@@ -46,6 +46,7 @@ type settings struct {
 	log       *slog.Logger
 	limits    rates
 	schedule  schedule
+	caps      caps
 }
 
 // Check tells what is wrong with a Config, without touching disk or network. The
@@ -65,7 +66,7 @@ func (c Config) check() (settings, error) {
 
 // settle fills in the defaults.
 func (c Config) settle() (settings, error) {
-	s := settings{api: c.APISocket, offline: c.Offline, transient: c.Transient, log: c.Logger}
+	s := settings{api: c.APISocket, offline: c.Offline, transient: c.Transient, log: c.Logger, caps: defaultCaps()}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}

@@ -50,6 +50,7 @@ func (n *named) has(id peer.ID) bool {
 type gater struct {
 	profile dht.Profile
 	named   *named
+	dials   *pacer // nil: as fast as asked
 }
 
 func (g *gater) loopback() bool { return g.profile.Reach == dht.Loopback }
@@ -62,7 +63,10 @@ func (g *gater) InterceptAccept(c network.ConnMultiaddrs) bool {
 	return !g.loopback() || g.profile.AllowDial(c.RemoteMultiaddr())
 }
 
-func (g *gater) InterceptPeerDial(peer.ID) bool { return true }
+// InterceptPeerDial is asked before every dial of a peer that is not connected, whoever wants it: lookups, fetches, the DHT.
+func (g *gater) InterceptPeerDial(id peer.ID) bool {
+	return g.dials == nil || g.dials.wait(g.named.has(id))
+}
 
 func (g *gater) InterceptSecured(network.Direction, peer.ID, network.ConnMultiaddrs) bool {
 	return true

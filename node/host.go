@@ -24,9 +24,8 @@ import (
 )
 
 const (
-	connsLow, connsHigh = 160, 256 // connections the manager trims between
-	connsPerAddress     = 128      // from one public address or /56: a lab or an office behind one NAT
-	muxFrame            = 256 << 10
+	connsPerAddress = 128 // from one public address or /56: a lab or an office behind one NAT
+	muxFrame        = 256 << 10
 
 	// muxWindow is how much may be under way on a stream from the start. yamux doubles
 	// a window when round trips limit it, but forgets to announce some of what it adds
@@ -43,21 +42,21 @@ const (
 
 // openHost listens at the addresses asked for. A network's own port may be taken
 // by another daemon of the same machine; then any port does.
-func openHost(s settings, key crypto.PrivKey, traffic metrics.Reporter, known *named) (host.Host, error) {
-	h, err := newHost(s, key, traffic, known)
+func openHost(s settings, key crypto.PrivKey, traffic metrics.Reporter, known *named, dials *pacer) (host.Host, error) {
+	h, err := newHost(s, key, traffic, known, dials)
 	if err == nil || s.fixed {
 		return h, err
 	}
 	s.listen = s.profile.ListenAt(0)
-	return newHost(s, key, traffic, known)
+	return newHost(s, key, traffic, known, dials)
 }
 
-func newHost(s settings, key crypto.PrivKey, traffic metrics.Reporter, known *named) (host.Host, error) {
-	limits, err := resourceManager()
+func newHost(s settings, key crypto.PrivKey, traffic metrics.Reporter, known *named, dials *pacer) (host.Host, error) {
+	limits, err := resourceManager(s.caps)
 	if err != nil {
 		return nil, err
 	}
-	conns, err := connmgr.NewConnManager(connsLow, connsHigh, connmgr.WithGracePeriod(30*time.Second))
+	conns, err := connmgr.NewConnManager(s.caps.connsLow, s.caps.connsHigh, connmgr.WithGracePeriod(30*time.Second))
 	if err != nil {
 		return nil, fmt.Errorf("connection manager: %w", err)
 	}
@@ -66,7 +65,7 @@ func newHost(s settings, key crypto.PrivKey, traffic metrics.Reporter, known *na
 		libp2p.ListenAddrStrings(s.listen...),
 		libp2p.ResourceManager(limits),
 		libp2p.ConnectionManager(conns),
-		libp2p.ConnectionGater(&gater{profile: s.profile, named: known}),
+		libp2p.ConnectionGater(&gater{profile: s.profile, named: known, dials: dials}),
 		libp2p.AddrsFactory(s.advertise),
 		libp2p.UserAgent("shoal/"+Version()),
 		libp2p.BandwidthReporter(traffic),
@@ -114,10 +113,10 @@ func rankTCPFirst(addrs []ma.Multiaddr) []network.AddrDelay {
 	return ranked
 }
 
-// resourceManager scales libp2p's limits to the machine, and lifts the two that
+// resourceManager scales libp2p's limits to the machine, caps connections, and lifts the two that
 // refuse peers sharing an address: a testnet, a lab or a LAN is many peers on
 // few addresses.
-func resourceManager() (network.ResourceManager, error) {
+func resourceManager(c caps) (network.ResourceManager, error) {
 	scaling := rcmgr.DefaultLimits
 	libp2p.SetDefaultServiceLimits(&scaling)
 	scaling.ProtocolPeerBaseLimit.StreamsInbound = streamsPerPeer
@@ -133,7 +132,10 @@ func resourceManager() (network.ResourceManager, error) {
 	conns4, rates4 := unlimited("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16")
 	conns6, rates6 := unlimited("::1/128", "fc00::/7", "fe80::/10")
 	perAddress := rate.Limit{RPS: 2, Burst: connsPerAddress}
-	m, err := rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(scaling.AutoScale()),
+	limits := rcmgr.PartialLimitConfig{System: rcmgr.ResourceLimits{
+		Conns: rcmgr.LimitVal(c.connsMost), ConnsInbound: rcmgr.LimitVal(c.connsHigh), ConnsOutbound: rcmgr.LimitVal(c.connsMost),
+	}}.Build(scaling.AutoScale())
+	m, err := rcmgr.NewResourceManager(rcmgr.NewFixedLimiter(limits),
 		rcmgr.WithNetworkPrefixLimit(conns4, conns6),
 		rcmgr.WithLimitPerSubnet(
 			[]rcmgr.ConnLimitPerSubnet{{PrefixLength: 32, ConnCount: connsPerAddress}},

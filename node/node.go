@@ -29,6 +29,7 @@ type Node struct {
 	traffic *metrics.BandwidthCounter
 	named   *named
 	reach   *reach // nil where the network has nothing to do with NATs
+	dials   *pacer
 	dht     *dht.DHT
 	swap    *transfer.Engine
 	limits  *limits
@@ -81,7 +82,8 @@ func (n *Node) open(set settings) (err error) {
 	}
 	n.traffic = metrics.NewBandwidthCounter()
 	n.named = newNamed(append(set.bootstrap[:len(set.bootstrap):len(set.bootstrap)], set.reach.relays...))
-	if n.host, err = openHost(set, key, n.traffic, n.named); err != nil {
+	n.dials = newPacer(set.caps)
+	if n.host, err = openHost(set, key, n.traffic, n.named, n.dials); err != nil {
 		return api.Errorf(api.Conflict, "%w", err).WithHint("Another program may use the port: choose one with --listen.")
 	}
 	if n.reach, err = openReach(n.host, set); err != nil {
@@ -150,6 +152,9 @@ func (n *Node) Ready() <-chan struct{} { return n.ready }
 func (n *Node) Close() error {
 	n.closeOnce.Do(func() {
 		var errs []error
+		if n.dials != nil {
+			n.dials.close()
+		}
 		if n.swap != nil {
 			errs = append(errs, n.swap.Close())
 		}

@@ -60,7 +60,11 @@ func (n *Node) Share(ctx context.Context, req api.ShareRequest, progress func(ap
 	result.Files, result.Chunks = int64(share.Files), int64(share.Leaves)
 	result.Link = n.link(share)
 	result.Seconds = time.Since(start).Seconds()
-	return result, nil
+	if req.Wait {
+		report.now(api.Progress{State: api.StateAnnouncing, CID: result.CID, Name: result.Name, Bytes: share.Size, Total: share.Size})
+		result.Findable, err = n.awaitFindable(ctx, share.Root)
+	}
+	return result, err
 }
 
 // provide announces a root, now and from then on.

@@ -63,7 +63,7 @@ func (n *Node) Status(ctx context.Context) (api.Status, error) {
 	if n.host != nil {
 		total := n.traffic.GetBandwidthTotals()
 		s.Peers, s.Routing = len(n.host.Network().Peers()), n.dht.Size()
-		s.Reach = n.reachability()
+		s.Reach, s.Caps = n.reachability(), n.caps()
 		announced := n.dht.Status()
 		s.Provided, s.Waiting, s.RecordsSent = announced.Provided, announced.Waiting, announced.Sent
 		s.Received, s.ReceivedRate = total.TotalIn, total.RateIn

@@ -91,10 +91,10 @@ func (d *Daemon) Running() bool {
 	}
 }
 
-// start runs the process and waits until it answers.
-func (d *Daemon) start(ctx context.Context) error {
+// start runs the process and waits until it answers. It joins through the given addresses.
+func (d *Daemon) start(ctx context.Context, bootstrap []string) error {
 	args := []string{"--home", d.home, "daemon"}
-	for _, a := range d.net.bootstrap(d) {
+	for _, a := range bootstrap {
 		args = append(args, "--bootstrap", a)
 	}
 	log, err := os.OpenFile(d.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
@@ -201,7 +201,15 @@ func (d *Daemon) Restart(ctx context.Context) error {
 	if d.Running() {
 		return fmt.Errorf("restart daemon %d: it runs", d.index)
 	}
-	return d.start(ctx)
+	return d.start(ctx, d.net.bootstrap(d))
+}
+
+// RestartAlone is Restart without a peer to join by: the daemon knows those that it remembers.
+func (d *Daemon) RestartAlone(ctx context.Context) error {
+	if d.Running() {
+		return fmt.Errorf("restart daemon %d: it runs", d.index)
+	}
+	return d.start(ctx, nil)
 }
 
 // Signal sends a signal to the process.

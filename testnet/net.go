@@ -54,7 +54,7 @@ func (n *Net) StartAt(ctx context.Context, at Place) (*Daemon, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("daemon %d: %w", i, err)
 	}
-	return d, d.start(ctx)
+	return d, d.start(ctx, n.bootstrap(d))
 }
 
 // Daemons lists all that were started, ended ones too.

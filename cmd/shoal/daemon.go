@@ -32,6 +32,7 @@ func runDaemon(ctx context.Context, c *call) (err error) {
 	if err := c.want(0, 0); err != nil {
 		return err
 	}
+	node.LimitMemory()
 	n, err := node.Open(ctx, c.nodeConfig())
 	if err != nil {
 		return fmt.Errorf("cannot start the daemon: %w", err)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"github.com/urfave/cli/v2"
 
@@ -14,13 +15,17 @@ func shareVerb() verb {
 		about: `Indexes each PATH where it is, copying nothing, and prints one link a path. Who has the link can fetch it while this node or anyone who
 has fetched it is reachable. Without a running daemon it goes on serving until Ctrl-C.
 
-With --json: {"cid","name","size","files","chunks","link","seconds"}.`,
+With --wait it comes back once enough other peers know that this node has it, so that anyone in the network finds it by its CID; if that
+does not happen within 30 seconds (5 where there is no other peer), it says why and ends with 3. The path stays shared and announced.
+
+With --json: {"cid","name","size","files","chunks","link","seconds"}, and with --wait "findable": {"ok","holders","needed","seconds","reason"}.`,
 		examples: []string{"shoal share holiday.mp4", "shoal share --name photos ~/Pictures/2026", "shoal share --preserve --no-hidden src"},
-		exits:    []int{exitContent, exitDestination, exitDaemon},
+		exits:    []int{exitNobody, exitContent, exitDestination, exitDaemon},
 		flags: []cli.Flag{
 			&cli.StringFlag{Name: "name", Usage: "call it `NAME` instead of the path's last part"},
 			&cli.BoolFlag{Name: "no-hidden", Usage: "leave out names inside a directory that start with a dot"},
 			&cli.BoolFlag{Name: "preserve", Usage: "record modes and modification times (this changes the CID)"},
+			&cli.BoolFlag{Name: "wait", Usage: "wait until others can find it"},
 			&cli.BoolFlag{Name: "exit", Usage: "without a daemon, stop once indexed; a daemon started later serves it"},
 		},
 		ownNode: true,
@@ -35,6 +40,9 @@ func runShare(ctx context.Context, c *call) (err error) {
 	if c.flags.String("name") != "" && len(c.args) > 1 {
 		return usagef("share", "--name goes with one path, not %d", len(c.args))
 	}
+	if c.flags.Bool("wait") && c.flags.Bool("exit") {
+		return usagef("share", "--wait and --exit exclude each other: who has gone is not found")
+	}
 	open := c.network
 	if c.flags.Bool("exit") {
 		open = c.offline
@@ -47,7 +55,7 @@ func runShare(ctx context.Context, c *call) (err error) {
 	var shared int
 	err = c.each(c.args, func(path string) error {
 		err := c.shareOne(work, s, path)
-		if err == nil {
+		if err == nil || api.AsError(err).Code == api.Unavailable { // not findable yet, but shared
 			shared++
 		}
 		return err
@@ -57,6 +65,10 @@ func runShare(ctx context.Context, c *call) (err error) {
 	}
 	if !s.own || c.flags.Bool("exit") || shared == 0 || ctx.Err() != nil {
 		return err
+	}
+	if said := (errSaid{}); err != nil && !errors.As(err, &said) {
+		c.complain(err)
+		err = errSaid{err}
 	}
 	c.note("serving until Ctrl-C (`shoal daemon` would serve in the background)")
 	<-work.Done()
@@ -75,7 +87,7 @@ func (c *call) shareOne(ctx context.Context, s api.Service, path string) error {
 	p := c.progressFor(path, false)
 	res, err := s.Share(ctx, api.ShareRequest{
 		Path: full, Name: c.flags.String("name"),
-		NoHidden: c.flags.Bool("no-hidden"), Preserve: c.flags.Bool("preserve"),
+		NoHidden: c.flags.Bool("no-hidden"), Preserve: c.flags.Bool("preserve"), Wait: c.flags.Bool("wait"),
 	}, p.update)
 	p.done()
 	if err != nil {
@@ -83,7 +95,7 @@ func (c *call) shareOne(ctx context.Context, s api.Service, path string) error {
 	}
 	if c.json {
 		c.object(res)
-		return c.out.err
+		return c.findable(path, res)
 	}
 	if !c.quiet {
 		c.note("%s: %s, %s, indexed in %s", printable(res.Name), count(res.Files, "file"), size(res.Size), duration(res.Seconds))
@@ -92,5 +104,20 @@ func (c *call) shareOne(ctx context.Context, s api.Service, path string) error {
 		c.note("warning: %s left out of %s", count(res.SkippedCount, "path"), printable(path))
 	}
 	c.printf("%s\n", res.Link)
-	return c.out.err
+	return c.findable(path, res)
+}
+
+// findable tells whether others can find what was shared, if that was asked for.
+func (c *call) findable(path string, res api.ShareResult) error {
+	f := res.Findable
+	switch {
+	case c.out.err != nil || f == nil:
+		return c.out.err
+	case !f.OK:
+		return cannot("announce", path, api.Errorf(api.Unavailable, "it is shared, but others cannot find it yet: %s", f.Reason).
+			WithHint("Its link works for who can reach this node; --bootstrap ADDRESS joins a network through a peer in it."))
+	case !c.quiet:
+		c.note("others can find it: the record is with at least %s, after %s", count(f.Holders, "peer"), duration(f.Seconds))
+	}
+	return nil
 }

@@ -61,7 +61,17 @@ func statusText(st api.Status) string {
 		row("", "next: %s", printable(st.Reach.Next))
 	}
 	row("shares", "%d, %s", st.Shares, size(st.SharedBytes))
+	if st.Waiting > 0 {
+		row("announced", "%d of %s; enough peers must hold the record of each", st.Provided-st.Waiting, count(st.Provided, "root"))
+	} else if st.Provided > 0 {
+		row("announced", "all of %s", count(st.Provided, "root"))
+	}
 	row("traffic", "in %s (%s), out %s (%s)", rate(st.ReceivedRate), size(st.Received), rate(st.SentRate), size(st.Sent))
+	if c := st.Caps; c.Connections.Most > 0 {
+		row("caps", "%.0f of %.0f connections, %.0f of %.0f dials a second, %s of %s of memory, %s of %s overhead an hour and peer",
+			c.Connections.Now, c.Connections.Most, c.Dials.Now, c.Dials.Most, size(int64(c.Memory.Now)), size(int64(c.Memory.Most)),
+			size(int64(c.Overhead.Now)), size(int64(c.Overhead.Most)))
+	}
 	if limits := limitsInForce(st.Limits); limits != "" {
 		row("limits", "%s", limits)
 	}

@@ -22,7 +22,7 @@ type Service interface {
 	ID(ctx context.Context) (Identity, error)
 
 	// Share indexes the file or directory at req.Path in place and provides it. It returns once the root is known and
-	// stored; providing goes on in the background. Paths left out of a tree are reported by Progress.Warning.
+	// stored; providing goes on in the background, unless req.Wait asks to wait for it. Paths left out of a tree are reported by Progress.Warning.
 	// Codes: not_found, denied, invalid (a device, FIFO or socket), changed (it moved while it was hashed), no_space.
 	Share(ctx context.Context, req ShareRequest, progress func(Progress)) (ShareResult, error)
 

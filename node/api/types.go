@@ -17,6 +17,7 @@ type ShareRequest struct {
 	Name     string `json:"name,omitempty"`      // shown to others and put in the link; "": the base name of Path
 	NoHidden bool   `json:"no_hidden,omitempty"` // leave out names inside the tree that start with a dot
 	Preserve bool   `json:"preserve,omitempty"`  // record mode and mtime (changes the CID, as in ipfs add)
+	Wait     bool   `json:"wait,omitempty"`      // return once others can find it, or when it can be said why they cannot: Findable
 }
 
 // ShareResult describes what was shared.
@@ -30,6 +31,17 @@ type ShareResult struct {
 	Seconds      float64 `json:"seconds"`
 	SkippedCount int64   `json:"skipped_count,omitempty"`
 	Skipped      []Issue `json:"skipped,omitempty"` // paths left out, at most MaxListed
+
+	Findable *Findable `json:"findable,omitempty"` // where ShareRequest.Wait asked for it
+}
+
+// Findable says whether others can find a share by its CID alone. It is announced further in any case.
+type Findable struct {
+	OK      bool    `json:"ok"`               // enough peers hold the record that says who has it
+	Holders int     `json:"holders"`          // peers that hold it, as far as they were counted
+	Needed  int     `json:"needed"`           // how many are enough, by the size of the network
+	Seconds float64 `json:"seconds"`          // waited
+	Reason  string  `json:"reason,omitempty"` // why it is not, a clause for a person
 }
 
 // GetRequest asks to fetch a root, or a part of it, into a file or directory.
@@ -87,12 +99,13 @@ const (
 
 // States of an operation in progress (Progress.State), next to StateFetching.
 const (
-	StateIndexing  State = "indexing"  // Share: hashing
-	StateSearching State = "searching" // Get: no peer that has it is connected
-	StateStalled   State = "stalled"   // Get: peers are there, but nothing arrives
-	StateChecking  State = "checking"  // Get: re-hashing what a crash left; Verify: hashing
-	StateFinishing State = "finishing" // Get: the last sync and rename
-	StateDone      State = "done"
+	StateIndexing   State = "indexing"   // Share: hashing
+	StateAnnouncing State = "announcing" // Share: others are being told; it waits until enough hold the record
+	StateSearching  State = "searching"  // Get: no peer that has it is connected
+	StateStalled    State = "stalled"    // Get: peers are there, but nothing arrives
+	StateChecking   State = "checking"   // Get: re-hashing what a crash left; Verify: hashing
+	StateFinishing  State = "finishing"  // Get: the last sync and rename
+	StateDone       State = "done"
 )
 
 // Progress is one report of a running operation. Numbers are cumulative; a zero means not known (yet).
@@ -180,7 +193,8 @@ type Status struct {
 	SentRate     float64    `json:"sent_rate"` // bytes a second, all peers and protocols
 	Received     int64      `json:"received"`  // bytes since the start
 	Sent         int64      `json:"sent"`
-	Limits       Limits     `json:"limits"`    // in force now
+	Limits       Limits     `json:"limits"` // in force now
+	Caps         Caps       `json:"caps"`
 	Transfers    []Progress `json:"transfers"` // fetches that run now; never null
 }
 
@@ -204,6 +218,20 @@ const (
 	ReachRelay    ReachState = "relay"    // by hole punching through a relay
 	ReachNone     ReachState = "none"     // from nowhere outside of its own network
 )
+
+// Cap is how much there is of something that is kept within bounds.
+type Cap struct {
+	Now  float64 `json:"now"`
+	Most float64 `json:"most"`
+}
+
+// Caps are what the node takes at most, in every network.
+type Caps struct {
+	Connections Cap `json:"connections"`
+	Dials       Cap `json:"dials"`    // peers dialled a second
+	Memory      Cap `json:"memory"`   // bytes without page cache; now is 0 where the platform does not tell
+	Overhead    Cap `json:"overhead"` // bytes an hour and connected peer that carry no chunks, since the start
+}
 
 // Peer is a connected peer.
 type Peer struct {

@@ -1,0 +1,196 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/libp2p/go-libp2p"
+	"github.com/libp2p/go-libp2p/core/crypto"
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/metrics"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+	ma "github.com/multiformats/go-multiaddr"
+
+	"shoal/dht"
+)
+
+// cappedHost is a node's host with caps of its own.
+func cappedHost(t *testing.T, c caps) (host.Host, *pacer) {
+	t.Helper()
+	set, err := Config{Home: t.TempDir(), Network: "local"}.check()
+	if err != nil {
+		t.Fatal(err)
+	}
+	set.caps = c
+	key, _, err := crypto.GenerateEd25519Key(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dials := newPacer(c)
+	h, err := openHost(set, key, metrics.NewBandwidthCounter(), newNamed(nil), dials)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { dials.close(); h.Close() })
+	return h, dials
+}
+
+// bareHost is a peer that is no shoal.
+func bareHost(t *testing.T) host.Host {
+	t.Helper()
+	h, err := libp2p.New(libp2p.ListenAddrStrings("/ip4/127.0.0.1/tcp/0"), libp2p.DisableRelay(), libp2p.DisableMetrics(),
+		libp2p.ResourceManager(&network.NullResourceManager{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.Close() })
+	return h
+}
+
+// TestConnectionsAreCapped has more peers dial a node than it takes, and looks at the number of connections at each change.
+func TestConnectionsAreCapped(t *testing.T) {
+	c := caps{connsLow: 4, connsHigh: 6, connsMost: 9, dials: 100, burst: 100}
+	h, _ := cappedHost(t, c)
+	var mu sync.Mutex
+	most := 0
+	h.Network().Notify(&network.NotifyBundle{ConnectedF: func(n network.Network, _ network.Conn) {
+		mu.Lock()
+		defer mu.Unlock()
+		most = max(most, len(n.Conns()))
+	}})
+	target := peer.AddrInfo{ID: h.ID(), Addrs: h.Addrs()}
+	refused := 0
+	for range 3 * c.connsHigh {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		p := bareHost(t)
+		if err := p.Connect(ctx, target); err == nil {
+			// The dialler's half may be up before the other side has refused: a stream shows.
+			if s, err := p.NewStream(ctx, h.ID(), "/ipfs/id/1.0.0"); err == nil {
+				s.Reset()
+				cancel()
+				continue
+			}
+		}
+		refused++
+		cancel()
+	}
+	mu.Lock()
+	if most > c.connsHigh || refused == 0 {
+		t.Errorf("%d connections at most, cap %d for inbound ones; %d refused", most, c.connsHigh, refused)
+	}
+	mu.Unlock()
+	// There is room left for those that the node itself wants.
+	friend := bareHost(t)
+	if err := h.Connect(t.Context(), peer.AddrInfo{ID: friend.ID(), Addrs: friend.Addrs()}); err != nil {
+		t.Errorf("a dial of its own: %v", err)
+	}
+}
+
+// TestDialsAreCapped asks for thousands of dials at once, as a search does that names peers nobody has heard of.
+func TestDialsAreCapped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := defaultCaps()
+		p := newPacer(c)
+		begin := time.Now()
+		var mu sync.Mutex
+		var at []time.Duration
+		var wg sync.WaitGroup
+		for range 5000 {
+			wg.Go(func() {
+				if p.wait(false) {
+					mu.Lock()
+					defer mu.Unlock()
+					at = append(at, time.Since(begin))
+				}
+			})
+		}
+		wg.Wait()
+		perSecond := map[int]int{}
+		for _, d := range at {
+			perSecond[int(d/time.Second)]++
+		}
+		for s, n := range perSecond {
+			if bound := int(c.dials) + 1; s > 0 && n > bound || s == 0 && n > bound+c.burst {
+				t.Errorf("%d dials in second %d", n, s)
+			}
+		}
+		if want := c.burst + int(dialWait.Seconds()*float64(c.dials)); len(at) < want-1 || len(at) > want+1 {
+			t.Errorf("%d dials in %s, want %d", len(at), dialWait, want)
+		}
+		if !p.wait(true) {
+			t.Error("a peer that the user named was refused")
+		}
+		p.close()
+		if p.wait(false) {
+			t.Error("a dial was allowed after the end")
+		}
+	})
+}
+
+// TestTheHostKeepsToTheDialRate dials peers that nobody is behind through a real host and counts what the swarm let through.
+func TestTheHostKeepsToTheDialRate(t *testing.T) {
+	c := caps{connsLow: 160, connsHigh: 256, connsMost: 320, dials: 1, burst: 5}
+	h, dials := cappedHost(t, c)
+	ctx, cancel := context.WithCancel(t.Context())
+	begin := time.Now()
+	var wg sync.WaitGroup
+	for i := range 200 {
+		_, pub, err := crypto.GenerateEd25519Key(rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		id, err := peer.IDFromPublicKey(pub)
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr := ma.StringCast(fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", 1+i%100))
+		wg.Go(func() {
+			if err := h.Connect(ctx, peer.AddrInfo{ID: id, Addrs: []ma.Multiaddr{addr}}); err == nil {
+				t.Error("somebody answered")
+			}
+		})
+	}
+	wg.Wait()
+	cancel()
+	dials.mu.Lock()
+	defer dials.mu.Unlock()
+	if allowed := c.burst + int(time.Since(begin).Seconds()*float64(c.dials)) + 1; dials.all > allowed || dials.all < c.burst {
+		t.Errorf("%d dials in %s, at most %d are allowed", dials.all, time.Since(begin), allowed)
+	}
+}
+
+// TestCapsAreTheSameInEveryNetwork: they belong to the node, not to a profile.
+func TestCapsAreTheSameInEveryNetwork(t *testing.T) {
+	for _, p := range dht.Profiles() {
+		set, err := Config{Home: t.TempDir(), Network: p.Name}.check()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if set.caps != defaultCaps() {
+			t.Errorf("%s: %+v", p.Name, set.caps)
+		}
+	}
+}
+
+func TestStatusShowsTheCaps(t *testing.T) {
+	a, _ := startNode(t, t.TempDir())
+	b, _ := startNode(t, t.TempDir(), a)
+	path, _ := randomFile(t, t.TempDir(), "one", 1000)
+	mustShare(t, b, path)
+	st, err := b.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := st.Caps; c.Connections.Most != 320 || c.Dials.Most != 20 || c.Memory.Most != MemoryCap || c.Overhead.Most != overheadCap {
+		t.Errorf("caps %+v", c)
+	}
+	if st.Provided != 1 || st.Waiting > 1 {
+		t.Errorf("%d provided, %d wait", st.Provided, st.Waiting)
+	}
+}
