@@ -14,6 +14,7 @@ import (
 	"github.com/ipfs/go-datastore/query"
 	"github.com/libp2p/go-libp2p/core/peer"
 	mh "github.com/multiformats/go-multihash"
+	"github.com/multiformats/go-varint"
 )
 
 // rootState is the first byte stored for a root. Of an announced one the unix time in seconds follows (uvarint), when
@@ -106,7 +107,7 @@ func decodeRoot(v []byte) (rootState, time.Time) {
 	case len(v) == 1 && (state == waiting || state == announced || state == leaving):
 		return state, time.Time{}
 	case state == announced:
-		if at, n := binary.Uvarint(v[1:]); n == len(v)-1 && at <= maxSeen {
+		if at, n, err := varint.FromUvarint(v[1:]); err == nil && n == len(v)-1 && 0 < at && at <= maxSeen {
 			return state, time.Unix(int64(at), 0)
 		}
 	}
