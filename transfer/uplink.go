@@ -22,6 +22,8 @@ type uplink struct {
 	sched *sched.Uplink
 	conns map[sched.ConnID]*conn
 	last  sched.ConnID
+	slow  bool          // run ticks slowly
+	begun chan struct{} // tells it to tick faster
 }
 
 // turns is a conn's part of the uplink.
@@ -41,6 +43,7 @@ type turns struct {
 func (u *uplink) init() {
 	u.sched = sched.NewUplink(rand.Uint64())
 	u.conns = make(map[sched.ConnID]*conn)
+	u.begun = make(chan struct{}, 1)
 }
 
 func (u *uplink) add(c *conn) {
@@ -79,6 +82,13 @@ func (u *uplink) begin(c *conn) bool {
 	}
 	now := time.Now()
 	u.grant(u.sched.Ask(now, c.turns.id))
+	if u.slow {
+		u.slow = false
+		select {
+		case u.begun <- struct{}{}:
+		default: // it has been told
+		}
+	}
 	u.pace(now, c)
 	return c.turns.mine
 }
@@ -177,7 +187,10 @@ func (u *uplink) quiet() bool {
 	return u.sched.Busy() == 0
 }
 
-// run lets time pass for the turns.
+// idleTick is how often an uplink is looked at that has nothing to do.
+const idleTick = 2 * time.Second
+
+// run lets time pass for the turns; slowly while there are none, so that an idle daemon sleeps.
 func (u *uplink) run(ctx context.Context, done <-chan struct{}) {
 	tick := time.NewTicker(uplinkTick)
 	defer tick.Stop()
@@ -187,6 +200,8 @@ func (u *uplink) run(ctx context.Context, done <-chan struct{}) {
 			return
 		case <-done:
 			return
+		case <-u.begun:
+			tick.Reset(uplinkTick)
 		case now := <-tick.C:
 			u.mu.Lock()
 			u.grant(u.sched.Tick(now))
@@ -194,6 +209,11 @@ func (u *uplink) run(ctx context.Context, done <-chan struct{}) {
 				if c.turns.mine {
 					c.out.wake() // if its peer tells no more
 				}
+			}
+			if u.slow = u.sched.Busy() == 0; u.slow {
+				tick.Reset(idleTick)
+			} else {
+				tick.Reset(uplinkTick)
 			}
 			u.mu.Unlock()
 		}
