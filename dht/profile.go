@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/libp2p/go-libp2p-kad-dht/amino"
+	"github.com/libp2p/go-libp2p/core/pnet"
 	"github.com/libp2p/go-libp2p/core/protocol"
 	ma "github.com/multiformats/go-multiaddr"
 	manet "github.com/multiformats/go-multiaddr/net"
@@ -50,6 +51,7 @@ type Profile struct {
 	PublicOnly  bool     // in the DHT only peers and addresses of the internet count, and few peers of one IP group
 	Values      bool     // a server keeps public keys and IPNS records for others, too
 	NAT         bool     // find out whether the internet reaches us, and get through a NAT where it does not
+	PSK         pnet.PSK // the key of a private network, nil elsewhere; the host that is given to New has to be made with it
 }
 
 // Local is the network of one machine, for testnets: loopback only, no mDNS, and nobody is known at the start. Ports are
@@ -86,8 +88,11 @@ func LAN() Profile {
 // Profiles are the networks known by name, in the order in which help texts list them.
 func Profiles() []Profile { return []Profile{Local(), LAN(), Public()} }
 
-// ProfileByName gives the profile of that name. The error lists the names there are.
+// ProfileByName gives the profile of that name, "private:NAME" without its key. The error lists the names there are.
 func ProfileByName(name string) (Profile, error) {
+	if own, ok := strings.CutPrefix(name, privateName); ok {
+		return PrivateNetwork(own), nil
+	}
 	names := make([]string, 0, 4)
 	for _, p := range Profiles() {
 		if p.Name == name {
@@ -95,7 +100,7 @@ func ProfileByName(name string) (Profile, error) {
 		}
 		names = append(names, p.Name)
 	}
-	return Profile{}, fmt.Errorf("network %q: unknown, there are %s", name, strings.Join(names, ", "))
+	return Profile{}, fmt.Errorf("network %q: unknown, there are %s and %sNAME", name, strings.Join(names, ", "), privateName)
 }
 
 // ListenAt is Listen with every TCP and UDP port replaced by port (0: the kernel's choice).
@@ -183,6 +188,8 @@ func (p Profile) validate() error {
 	switch {
 	case p.Name == "":
 		return fmt.Errorf("profile: no name")
+	case strings.HasPrefix(p.Name, privateName) && len(p.PSK) != KeySize:
+		return fmt.Errorf("profile %s: no key", p.Name)
 	case !strings.HasPrefix(string(p.Prefix), "/") || strings.HasSuffix(string(p.Prefix), "/"):
 		return fmt.Errorf("profile %s: prefix %q: want the form /name", p.Name, p.Prefix)
 	case p.BucketSize < 1 || p.BucketSize > 64:
