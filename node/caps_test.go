@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/ipfs/go-datastore"
 	"github.com/libp2p/go-libp2p"
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
@@ -33,7 +34,11 @@ func cappedHost(t *testing.T, c caps) (host.Host, *pacer) {
 		t.Fatal(err)
 	}
 	dials := newPacer(c)
-	h, err := openHost(set, key, metrics.NewBandwidthCounter(), newNamed(nil), dials)
+	rules, err := loadPeerRules(datastore.NewMapDatastore())
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := openHost(set, key, metrics.NewBandwidthCounter(), &gater{profile: set.profile, named: newNamed(nil), rules: rules, dials: dials})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -69,7 +69,7 @@ func (n *Node) openFile(ctx context.Context, ref string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	hints, err := linkPeers(link)
+	hints, err := n.hintsOf(link)
 	if err != nil {
 		return nil, err
 	}
@@ -189,6 +189,9 @@ func (f *File) result(start time.Time) api.CatResult {
 func (f *File) findPeers(ctx context.Context, peers chan<- peer.AddrInfo) {
 	defer close(peers)
 	give := func(p peer.AddrInfo) {
+		if f.n.rules.refusal(p.ID) != "" {
+			return
+		}
 		f.mu.Lock()
 		f.met[p.ID] = true
 		f.mu.Unlock()

@@ -222,6 +222,9 @@ func (n *Node) findPeers(ctx context.Context, f *fetch, peers chan<- peer.AddrIn
 			}
 			p, source = one.Peer, one.Source
 		}
+		if n.rules.refusal(p.ID) != "" {
+			continue
+		}
 		f.mu.Lock()
 		f.found[p.ID] = withSource(f.found[p.ID], source)
 		f.mu.Unlock()

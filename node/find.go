@@ -32,7 +32,7 @@ func (n *Node) Find(ctx context.Context, ref string, found func(api.Provider)) e
 	if err != nil {
 		return err
 	}
-	hints, err := linkPeers(link)
+	hints, err := n.hintsOf(link)
 	if err != nil {
 		return err
 	}
@@ -50,6 +50,9 @@ func (n *Node) Find(ctx context.Context, ref string, found func(api.Provider)) e
 	quiet := time.AfterFunc(findFor, cancel)
 	defer quiet.Stop()
 	for f := range n.dht.Find(search, link.Root) {
+		if n.rules.refusal(f.Peer.ID) != "" {
+			continue
+		}
 		r.try(ctx, f.Peer, f.Source)
 		quiet.Reset(findQuiet)
 	}

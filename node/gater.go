@@ -45,18 +45,21 @@ func (n *named) has(id peer.ID) bool {
 	return ok
 }
 
-// gater keeps the node inside its network. A loopback network is closed both ways;
-// elsewhere whoever reaches us may, and only our own dials are chosen.
+// gater keeps the node inside its network, and away from peers that the user bans. A
+// loopback network is closed both ways; elsewhere whoever reaches us may, and only our
+// own dials are chosen. It is asked before any protocol is spoken: as soon as it is
+// proven who the peer is.
 type gater struct {
 	profile dht.Profile
 	named   *named
+	rules   *peerRules
 	dials   *pacer // nil: as fast as asked
 }
 
 func (g *gater) loopback() bool { return g.profile.Reach == dht.Loopback }
 
 func (g *gater) InterceptAddrDial(id peer.ID, a ma.Multiaddr) bool {
-	return g.profile.AllowDial(a) || !g.loopback() && g.named.has(id)
+	return g.rules.refusal(id) == "" && (g.profile.AllowDial(a) || !g.loopback() && g.named.has(id))
 }
 
 func (g *gater) InterceptAccept(c network.ConnMultiaddrs) bool {
@@ -65,11 +68,13 @@ func (g *gater) InterceptAccept(c network.ConnMultiaddrs) bool {
 
 // InterceptPeerDial is asked before every dial of a peer that is not connected, whoever wants it: lookups, fetches, the DHT.
 func (g *gater) InterceptPeerDial(id peer.ID) bool {
-	return g.dials == nil || g.dials.wait(g.named.has(id))
+	return g.rules.refusal(id) == "" && (g.dials == nil || g.dials.wait(g.named.has(id)))
 }
 
-func (g *gater) InterceptSecured(network.Direction, peer.ID, network.ConnMultiaddrs) bool {
-	return true
+func (g *gater) InterceptSecured(_ network.Direction, id peer.ID, _ network.ConnMultiaddrs) bool {
+	return g.rules.refusal(id) == ""
 }
 
-func (g *gater) InterceptUpgraded(network.Conn) (bool, control.DisconnectReason) { return true, 0 }
+func (g *gater) InterceptUpgraded(c network.Conn) (bool, control.DisconnectReason) {
+	return g.rules.admit(c), 0
+}

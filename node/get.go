@@ -26,6 +26,9 @@ func (n *Node) Get(ctx context.Context, req api.GetRequest, progress func(api.Pr
 	if err != nil {
 		return api.GetResult{}, err
 	}
+	if hints, err = n.welcome(hints); err != nil {
+		return api.GetResult{}, err
+	}
 	n.named.add(hints)
 	f, err := n.start(ctx, target, hints)
 	if err != nil {

@@ -42,16 +42,16 @@ const (
 
 // openHost listens at the addresses asked for. A network's own port may be taken
 // by another daemon of the same machine; then any port does.
-func openHost(s settings, key crypto.PrivKey, traffic metrics.Reporter, known *named, dials *pacer) (host.Host, error) {
-	h, err := newHost(s, key, traffic, known, dials)
+func openHost(s settings, key crypto.PrivKey, traffic metrics.Reporter, gate *gater) (host.Host, error) {
+	h, err := newHost(s, key, traffic, gate)
 	if err == nil || s.fixed {
 		return h, err
 	}
 	s.listen = s.profile.ListenAt(0)
-	return newHost(s, key, traffic, known, dials)
+	return newHost(s, key, traffic, gate)
 }
 
-func newHost(s settings, key crypto.PrivKey, traffic metrics.Reporter, known *named, dials *pacer) (host.Host, error) {
+func newHost(s settings, key crypto.PrivKey, traffic metrics.Reporter, gate *gater) (host.Host, error) {
 	limits, err := resourceManager(s.caps)
 	if err != nil {
 		return nil, err
@@ -65,7 +65,7 @@ func newHost(s settings, key crypto.PrivKey, traffic metrics.Reporter, known *na
 		libp2p.ListenAddrStrings(s.listen...),
 		libp2p.ResourceManager(limits),
 		libp2p.ConnectionManager(conns),
-		libp2p.ConnectionGater(&gater{profile: s.profile, named: known, dials: dials}),
+		libp2p.ConnectionGater(gate),
 		libp2p.AddrsFactory(s.advertise),
 		libp2p.UserAgent("shoal/"+Version()),
 		libp2p.BandwidthReporter(traffic),
@@ -81,12 +81,16 @@ func newHost(s settings, key crypto.PrivKey, traffic metrics.Reporter, known *na
 // with TLS first, QUIC where TCP does not get through. The benchmarks use them
 // for their bare streams, so that a comparison is of the same thing.
 func TransportOptions() []libp2p.Option {
+	return append(streamTransports(), libp2p.Transport(quic.NewTransport))
+}
+
+// streamTransports is TransportOptions without QUIC.
+func streamTransports() []libp2p.Option {
 	mux := *yamux.DefaultTransport
 	mux.MaxMessageSize = muxFrame
 	mux.InitialStreamWindowSize = muxWindow
 	return []libp2p.Option{
 		libp2p.Transport(tcp.NewTCPTransport),
-		libp2p.Transport(quic.NewTransport),
 		libp2p.Security(libp2ptls.ID, newCorkedTLS),
 		libp2p.Security(noise.ID, noise.New),
 		libp2p.Muxer(yamux.ID, &mux),

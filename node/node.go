@@ -28,6 +28,7 @@ type Node struct {
 	host    host.Host // nil when offline, like dht, swap and traffic
 	traffic *metrics.BandwidthCounter
 	named   *named
+	rules   *peerRules
 	reach   *reach // nil where the network has nothing to do with NATs
 	dials   *pacer
 	dht     *dht.DHT
@@ -77,13 +78,17 @@ func (n *Node) open(set settings) (err error) {
 	if err != nil {
 		return err
 	}
+	if n.rules, err = loadPeerRules(n.store.Datastore()); err != nil {
+		return err
+	}
 	if set.offline {
 		return nil
 	}
 	n.traffic = metrics.NewBandwidthCounter()
 	n.named = newNamed(append(set.bootstrap[:len(set.bootstrap):len(set.bootstrap)], set.reach.relays...))
 	n.dials = newPacer(set.caps)
-	if n.host, err = openHost(set, key, n.traffic, n.named, n.dials); err != nil {
+	gate := &gater{profile: set.profile, named: n.named, rules: n.rules, dials: n.dials}
+	if n.host, err = openHost(set, key, n.traffic, gate); err != nil {
 		return api.Errorf(api.Conflict, "%w", err).WithHint("Another program may use the port: choose one with --listen.")
 	}
 	if n.reach, err = openReach(n.host, set); err != nil {
@@ -97,7 +102,7 @@ func (n *Node) open(set settings) (err error) {
 		return fmt.Errorf("start the DHT: %w", err)
 	}
 	n.swap = transfer.New(n.host, source{n.store}, transfer.Config{
-		Logger: set.log, Gater: &gater{profile: set.profile, named: n.named}, Traffic: n.traffic,
+		Logger: set.log, Gater: &gater{profile: set.profile, named: n.named, rules: n.rules}, Traffic: n.traffic,
 		RelayData: set.reach.relayData,
 	})
 	n.limits.start(n.swap.SetLimits)

@@ -134,7 +134,7 @@ func TestGaterKeepsInside(t *testing.T) {
 		{"lan does not dial strangers outside", dht.LAN(), stranger, public, false},
 		{"lan dials whom the user named", dht.LAN(), friend, public, true},
 	} {
-		g := &gater{profile: row.profile, named: known}
+		g := &gater{profile: row.profile, named: known, rules: &peerRules{}}
 		if got := g.InterceptAddrDial(row.id, row.addr); got != row.want {
 			t.Errorf("%s: %v", row.name, got)
 		}

@@ -130,6 +130,16 @@ func (c *Client) SetLimits(ctx context.Context, req LimitRequest) (LimitState, e
 	return send[LimitState](ctx, c, "POST", "/v1/limits", req)
 }
 
+// PeerLists implements Service.
+func (c *Client) PeerLists(ctx context.Context) (PeerLists, error) {
+	return ask[PeerLists](ctx, c, "GET", "/v1/peers/lists")
+}
+
+// SetPeerLists implements Service.
+func (c *Client) SetPeerLists(ctx context.Context, req PeerListRequest) (PeerLists, error) {
+	return send[PeerLists](ctx, c, "POST", "/v1/peers/lists", req)
+}
+
 // Version implements Service. It is the cheapest way to see whether a daemon runs.
 func (c *Client) Version(ctx context.Context) (Version, error) {
 	return ask[Version](ctx, c, "GET", "/v1/version")

@@ -22,6 +22,8 @@
 //	POST   /v1/verify     VerifyRequest     stream: Progress, VerifyResult
 //	GET    /v1/limits                       LimitState
 //	POST   /v1/limits     LimitRequest      LimitState                  sets limits by hand
+//	GET    /v1/peers/lists                  PeerLists
+//	POST   /v1/peers/lists PeerListRequest  PeerLists                   allows, bans and forgets peers
 //	GET    /v1/providers?ref=REF            stream: Provider
 //	POST   /v1/why        WhyRequest        stream: Progress, Diagnosis
 //

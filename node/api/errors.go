@@ -24,7 +24,7 @@ const (
 	Exists      Code = "exists"      // the destination is there and different
 	NoSpace     Code = "no_space"    // the disk or quota is full
 	ReadOnly    Code = "read_only"   // the destination cannot be written: read-only, or no permission
-	Denied      Code = "denied"      // no permission to read
+	Denied      Code = "denied"      // no permission to read, or a peer that the user has ruled out
 	Locked      Code = "locked"      // another process uses the home
 	NoDaemon    Code = "no_daemon"   // no daemon runs for this home
 	Conflict    Code = "conflict"    // another operation or an ambiguous name stands in the way

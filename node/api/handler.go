@@ -33,6 +33,8 @@ func Handler(svc Service, log *slog.Logger) http.Handler {
 	mux.HandleFunc("POST /v1/cat", h.cat)
 	mux.Handle("GET /v1/limits", plain(h, func(r *http.Request) (LimitState, error) { return svc.Limits(r.Context()) }))
 	mux.Handle("POST /v1/limits", object(h, svc.SetLimits))
+	mux.Handle("GET /v1/peers/lists", plain(h, func(r *http.Request) (PeerLists, error) { return svc.PeerLists(r.Context()) }))
+	mux.Handle("POST /v1/peers/lists", object(h, svc.SetPeerLists))
 	mux.HandleFunc("GET /v1/providers", h.find)
 	mux.HandleFunc("/", h.unknown)
 	return mux

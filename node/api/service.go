@@ -79,6 +79,14 @@ type Service interface {
 	// Codes: invalid (a rate below 0, or too low to be meant).
 	SetLimits(ctx context.Context, req LimitRequest) (LimitState, error)
 
+	// PeerLists tells whom the user allows and bans.
+	PeerLists(ctx context.Context) (PeerLists, error)
+
+	// SetPeerLists allows, bans and forgets peers, for good, and returns the lists then. Who may not connect any more is
+	// cut off before it returns; its data is not asked for and nothing is sent to it.
+	// Codes: invalid (no peer ID, the node itself, too many).
+	SetPeerLists(ctx context.Context, req PeerListRequest) (PeerLists, error)
+
 	// Version tells which build answers.
 	Version(ctx context.Context) (Version, error)
 }

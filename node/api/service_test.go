@@ -156,6 +156,17 @@ func (s *service) SetLimits(_ context.Context, req api.LimitRequest) (api.LimitS
 	return api.LimitState{Up: api.Limit{Rate: *req.Up, Source: api.LimitHand}, Schedule: []string{}}, nil
 }
 
+func (s *service) PeerLists(context.Context) (api.PeerLists, error) {
+	return api.PeerLists{Allow: []string{"a"}, Ban: []string{}}, nil
+}
+
+func (s *service) SetPeerLists(_ context.Context, req api.PeerListRequest) (api.PeerLists, error) {
+	if len(req.Forget) > 0 {
+		return api.PeerLists{}, api.Errorf(api.Invalid, "no peer")
+	}
+	return api.PeerLists{Allow: req.Allow, Ban: req.Ban}, nil
+}
+
 func (s *service) Version(context.Context) (api.Version, error) {
 	return api.Version{Version: "test"}, nil
 }
@@ -253,6 +264,15 @@ func TestSame(t *testing.T) {
 		}},
 		{"set no limits", func(s api.Service) answer {
 			v, err := s.SetLimits(ctx, api.LimitRequest{})
+			return result(v, err)
+		}},
+		{"peer lists", func(s api.Service) answer { v, err := s.PeerLists(ctx); return result(v, err) }},
+		{"set peer lists", func(s api.Service) answer {
+			v, err := s.SetPeerLists(ctx, api.PeerListRequest{Allow: []string{"a", "b"}, Ban: []string{"c"}})
+			return result(v, err)
+		}},
+		{"set no peer lists", func(s api.Service) answer {
+			v, err := s.SetPeerLists(ctx, api.PeerListRequest{Forget: []string{"a"}})
 			return result(v, err)
 		}},
 		{"find nothing", func(s api.Service) answer { return result(nil, s.Find(ctx, "", nil)) }},
