@@ -19,9 +19,9 @@ import (
 // DefaultHome.
 type Config struct {
 	Home      string       // data directory; "": DefaultHome()
-	Network   string       // name of a dht.Profile; "": lan
+	Network   string       // name of a dht.Profile, or private:NAME, whose key is in Home; "": lan
 	Listen    []string     // multiaddrs to listen on; empty: the profile's
-	Bootstrap []string     // multiaddrs with /p2p/ of peers to join by, instead of the profile's; "none" alone: nobody
+	Bootstrap []string     // multiaddrs with /p2p/ of peers to join by, instead of the profile's but beside an invitation's; "none" alone: nobody
 	Reach     Reach        // what else of the profile to change, and how to be reached through a NAT
 	APISocket bool         // serve the control API on the socket in Home
 	Offline   bool         // no network at all: only the store is opened
@@ -39,6 +39,7 @@ type settings struct {
 	listen    []string
 	fixed     bool // the user chose listen: no other port will do
 	bootstrap []peer.AddrInfo
+	alone     bool // joins by nobody, whatever an invitation says
 	reach     reachSettings
 	api       bool
 	offline   bool
@@ -94,10 +95,18 @@ func (c Config) settle() (settings, error) {
 			return s, fmt.Errorf("listen address %q (want e.g. /ip4/0.0.0.0/tcp/4474): %w", a, err)
 		}
 	}
+	if name, private := s.profile.PrivateName(); private {
+		if err := checkPrivateName(name); err != nil {
+			return s, err
+		}
+		if s.listen, err = streamsOnly(s.listen, s.log); err != nil {
+			return s, err
+		}
+	}
 	if len(c.Bootstrap) > 0 {
 		s.profile.Bootstrap = nil
 	}
-	if !slices.Equal(c.Bootstrap, []string{"none"}) {
+	if s.alone = slices.Equal(c.Bootstrap, []string{"none"}); !s.alone {
 		if s.bootstrap, err = parsePeers(c.Bootstrap); err != nil {
 			return s, fmt.Errorf("bootstrap address %w", err)
 		}
@@ -105,11 +114,17 @@ func (c Config) settle() (settings, error) {
 	if s.reach, err = c.Reach.apply(&s.profile); err != nil {
 		return s, err
 	}
+	// Who cannot be reached from the local link has nothing to announce there.
+	s.profile.MDNS = s.profile.MDNS && !allLoopback(s.listen)
 	if s.limits, err = checkLimits(c.Limits); err != nil {
 		return s, err
 	}
 	s.schedule, err = parseSchedule(c.LimitSchedule)
 	return s, err
+}
+
+func allLoopback(addrs []string) bool {
+	return !slices.ContainsFunc(addrs, func(a string) bool { return !isLoopback(a) })
 }
 
 // parsePeers reads multiaddrs that end in /p2p/<id> and gathers them by peer, in the

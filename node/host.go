@@ -60,7 +60,11 @@ func newHost(s settings, key crypto.PrivKey, traffic metrics.Reporter, gate *gat
 	if err != nil {
 		return nil, fmt.Errorf("connection manager: %w", err)
 	}
-	h, err := libp2p.New(append(append(TransportOptions(), natOptions(s)...),
+	transports, err := transportsFor(s.profile)
+	if err != nil {
+		return nil, err
+	}
+	h, err := libp2p.New(append(append(transports, natOptions(s)...),
 		libp2p.Identity(key),
 		libp2p.ListenAddrStrings(s.listen...),
 		libp2p.ResourceManager(limits),

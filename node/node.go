@@ -57,6 +57,9 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := set.unlock(); err != nil {
+		return nil, err
+	}
 	n := &Node{
 		set: set, log: set.log, started: time.Now(),
 		ready: make(chan struct{}), fetches: map[cid.Cid]*fetch{},

@@ -50,7 +50,7 @@ func (r Reach) apply(p *dht.Profile) (out reachSettings, err error) {
 	if p.NAT, err = onOff("NAT traversal", r.NAT, p.NAT); err != nil {
 		return out, err
 	}
-	if p.MDNS && p.ServiceTag == "" {
+	if _, private := p.PrivateName(); p.MDNS && p.ServiceTag == "" && !private { // a private network's comes of its key
 		p.ServiceTag = dht.LAN().ServiceTag
 	}
 	if p.Reach == dht.Loopback && (p.NAT || p.MDNS) {
