@@ -11,17 +11,27 @@ import (
 
 func peersVerb() verb {
 	return verb{
-		name: "peers", short: "list the peers that the daemon is connected to",
-		about:    `Lists the connected peers: who dialled, how far away they are, what they sent and got, and what they run. With --json: one object a peer.`,
-		examples: []string{"shoal peers", "shoal peers --json | jq -r .id"},
-		exits:    []int{exitDaemon},
-		do:       runPeers,
+		name: "peers", args: "[allow ID… | ban ID… | forget ID… | lists]", short: "list the connected peers; allow or ban some",
+		about: `Lists the connected peers: who dialled, how far away they are, what they sent and got, and what they run. With --json: one object a peer.
+
+ban closes the connections to a peer at once and for good: it is not dialled, and when it dials, it is refused before a word is exchanged. allow makes a
+list of the only ones that may connect: as soon as it holds one peer, all others are refused. forget takes peers from the list that they are in; lists
+shows both. The lists are kept in the home, and can be changed without a daemon too. A peer is known by its ID alone: whoever makes itself a new one is
+somebody else, so keep strangers out by allow or by a private network (` + "`shoal network`" + `).
+
+With --json these print {"allow","ban"}.`,
+		examples: []string{
+			"shoal peers", "shoal peers --json | jq -r .id", "shoal peers ban 12D3KooW…", "shoal peers allow 12D3KooW… 12D3KooX…",
+			"shoal peers forget 12D3KooW…", "shoal peers lists",
+		},
+		exits: []int{exitDaemon},
+		do:    runPeers,
 	}
 }
 
 func runPeers(ctx context.Context, c *call) error {
-	if err := c.want(0, 0); err != nil {
-		return err
+	if len(c.args) > 0 {
+		return c.runPeerLists(ctx)
 	}
 	s, err := c.daemon(ctx)
 	if err != nil {
