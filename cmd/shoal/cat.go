@@ -113,7 +113,7 @@ func (c *call) catLate(what string, out *paced) error {
 	limit := duration(out.limit.Round(time.Millisecond).Seconds())
 	if out.n == 0 {
 		return api.Errorf(api.Unavailable, "cannot read %s: nobody who has it was reached within %s", what, limit).
-			WithHint("Check that someone who has it is online (`shoal find`), then run the same command again.")
+			WithHint("Check that someone who has it is online and in the same network (`shoal find`, `shoal network`), then run the same command again.")
 	}
 	return api.Errorf(api.Timeout, "cannot read %s: nothing came for %s, after %s", what, limit, size(out.n))
 }

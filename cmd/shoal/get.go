@@ -149,7 +149,7 @@ func (c *call) getError(ctx context.Context, what string, err error, last api.Pr
 		limit := duration(c.flags.Duration("timeout").Round(time.Millisecond).Seconds())
 		if last.State == "" || last.State == api.StateSearching {
 			return api.Errorf(api.Unavailable, "cannot get %s: nobody who has it was reached within %s", what, limit).
-				WithHint("Check that someone who has it is online (`shoal find`), then run the same command again.")
+				WithHint("Check that someone who has it is online and in the same network (`shoal find`, `shoal network`), then run the same command again.")
 		}
 		return api.Errorf(api.Timeout, "cannot get %s: not whole after %s", what, limit).WithHint(resume)
 	case ctx.Err() != nil:

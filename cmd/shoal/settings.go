@@ -35,7 +35,8 @@ func table() []setting {
 	return slices.Concat([]setting{
 		{
 			key: "network", env: "SHOAL_NETWORK", flag: "network", initial: []string{defaultNetwork},
-			teach:   "Whom to meet: lan is the machines around, public the IPFS network, where shares are announced to the world, local this machine alone.",
+			teach: "Whom to meet: lan is the machines around, public the IPFS network, where shares are announced to the world, " +
+				"private:NAME who has its key (`shoal network`), local this machine alone.",
 			example: `"` + defaultNetwork + `"`, check: checkNetwork,
 		},
 		{
