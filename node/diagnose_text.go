@@ -15,7 +15,10 @@ var peerTexts = map[api.CauseCode]struct{ one, many, next string }{
 	api.CauseNoRoute: {"cannot be reached: no way leads to its address", "cannot be reached: no way leads to their addresses",
 		"Check this machine's network; the address may be one of another network."},
 	api.CauseGated: {"is not to be dialled from this network, or banned here", "are not to be dialled from this network, or banned here",
-		"Join the network that the peer is in (--network), or lift the ban."},
+		"Join the network that the peer is in (--network). If `shoal peers lists` shows that it may not connect here: `shoal peers forget` lifts a ban, " +
+			"`shoal peers allow` adds it to those allowed."},
+	api.CauseRelayed: {"is behind a NAT: only a relay leads to it, which carries no data", "are behind NATs: only relays lead to them, which carry no data",
+		"Forward a port on either side (`shoal status` says which), or allow data through relays on both sides with --relay-data on."},
 	api.CauseWrongPeer: {"is somebody else: another peer answers at its address", "are somebody else: other peers answer at their addresses",
 		"Ask for a new link: the peer has moved, or has a new home and with it a new ID."},
 	api.CauseNoSwap: {"is there, but does not speak shoal's swap protocol", "are there, but do not speak shoal's swap protocol",
@@ -31,7 +34,7 @@ var peerTexts = map[api.CauseCode]struct{ one, many, next string }{
 	api.CauseRead: {"cannot read its own copy", "cannot read their own copies",
 		"Ask for `shoal verify` there: the disk or the permissions are at fault."},
 	api.CauseDenied: {"does not serve this peer", "do not serve this peer",
-		"Ask its owner to allow it."},
+		"Ask its owner to allow it (`shoal peers lists` there)."},
 	api.CauseBusy: {"is busy: it has as many requests as it takes", "are busy: they have as many requests as they take",
 		"Wait: it is asked again by itself. More peers help."},
 	api.CauseSilent: {"is connected, but does not answer or send", "are connected, but do not answer or send",
@@ -41,7 +44,7 @@ var peerTexts = map[api.CauseCode]struct{ one, many, next string }{
 	api.CauseViolation: {"broke the swap protocol, and is banned from this fetch", "broke the swap protocol, and are banned from this fetch",
 		"It is broken or hostile: find another peer."},
 	api.CauseHungUp: {"hung up", "hung up",
-		"It may have stopped, or the network broke; it is tried again by itself."},
+		"It may have stopped, or not allow this peer (`shoal peers lists` there), or the network broke; it is tried again by itself."},
 }
 
 // peerCause is a cause for a trouble that peers have, if holds.

@@ -47,6 +47,7 @@ func troubleOf(err error) api.CauseCode {
 		{transfer.ErrDenied, api.CauseDenied},
 		{transfer.ErrBusy, api.CauseBusy},
 		{transfer.ErrSilent, api.CauseSilent},
+		{transfer.ErrRelayed, api.CauseRelayed},
 		{syscall.ECONNREFUSED, api.CauseRefused},
 		{syscall.EHOSTUNREACH, api.CauseNoRoute},
 		{syscall.ENETUNREACH, api.CauseNoRoute},

@@ -48,6 +48,7 @@ func TestTroubleOf(t *testing.T) {
 		{"time over", dialError(context.DeadlineExceeded), api.CauseTimeout},
 		{"timed out", dialError(all, timeout), api.CauseTimeout},
 		{"gated", dialError(swarm.ErrNoGoodAddresses, swarm.ErrGaterDisallowedConnection), api.CauseGated},
+		{"behind a NAT", fmt.Errorf("connect to x: %w", transfer.ErrRelayed), api.CauseRelayed},
 		{"no usable address", dialError(swarm.ErrNoGoodAddresses), api.CauseNoAddress},
 		{"no address", fmt.Errorf("dial: %w", swarm.ErrNoAddresses), api.CauseNoAddress},
 		{"somebody else", dialError(all, refused, fmt.Errorf("negotiate: %w", sec.ErrPeerIDMismatch{})), api.CauseWrongPeer},

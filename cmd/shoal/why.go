@@ -47,7 +47,7 @@ var causeCodes = map[api.CauseCode]api.Code{
 	api.CauseNoPeers: api.Unavailable, api.CauseNoBootstrap: api.Unavailable, api.CauseNobody: api.Unavailable,
 	api.CauseLostChunks: api.Unavailable, api.CauseStalled: api.Unavailable, api.CauseNotConnected: api.Unavailable,
 	api.CauseRefused: api.Unavailable, api.CauseTimeout: api.Unavailable, api.CauseNoRoute: api.Unavailable,
-	api.CauseGated: api.Unavailable, api.CauseWrongPeer: api.Unavailable, api.CauseNoSwap: api.Unavailable,
+	api.CauseGated: api.Unavailable, api.CauseRelayed: api.Unavailable, api.CauseWrongPeer: api.Unavailable, api.CauseNoSwap: api.Unavailable,
 	api.CauseNoAddress: api.Unavailable, api.CauseDial: api.Unavailable, api.CauseNotThere: api.Unavailable,
 	api.CauseRead: api.Unavailable, api.CauseDenied: api.Unavailable, api.CauseBusy: api.Unavailable,
 	api.CauseSilent: api.Unavailable, api.CauseHungUp: api.Unavailable,

@@ -48,6 +48,7 @@ const (
 	CauseTimeout   CauseCode = "timeout"      // it does not answer
 	CauseNoRoute   CauseCode = "no_route"     // no way leads there
 	CauseGated     CauseCode = "gated"        // this network, or a ban, does not let us dial it
+	CauseRelayed   CauseCode = "relayed"      // only a relay leads there, and data may not go through it
 	CauseWrongPeer CauseCode = "wrong_peer"   // somebody else answers at its address
 	CauseNoSwap    CauseCode = "no_swap"      // it does not speak shoal's swap protocol
 	CauseNoAddress CauseCode = "no_address"   // nobody knows where it is
