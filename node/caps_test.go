@@ -172,7 +172,7 @@ func TestTheHostKeepsToTheDialRate(t *testing.T) {
 
 // TestCapsAreTheSameInEveryNetwork: they belong to the node, not to a profile.
 func TestCapsAreTheSameInEveryNetwork(t *testing.T) {
-	for _, p := range dht.Profiles() {
+	for _, p := range append(dht.Profiles(), dht.PrivateNetwork("team")) {
 		set, err := Config{Home: t.TempDir(), Network: p.Name}.check()
 		if err != nil {
 			t.Fatal(err)

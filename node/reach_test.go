@@ -84,6 +84,31 @@ func TestReachChangesTheProfile(t *testing.T) {
 	}
 }
 
+// TestReachOfPrivateNetworks: what is changed of a network leaves what its key and its invitation say.
+func TestReachOfPrivateNetworks(t *testing.T) {
+	home := t.TempDir()
+	inv := Invitation{Name: "team", Key: [dht.KeySize]byte{1}, Addrs: []string{"/ip4/1.2.3.4/tcp/1/p2p/" + relayID}}
+	if err := SavePrivateNetwork(home, inv); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		bootstrap []string
+		joins     int // by so many of the invitation's addresses
+	}{{nil, 1}, {[]string{"/ip4/1.2.3.5/tcp/1/p2p/" + relayID}, 1}, {[]string{"none"}, 0}} {
+		set, err := Config{Home: home, Network: "private:team", Bootstrap: tt.bootstrap, Reach: Reach{MDNS: "on"}}.check()
+		if err == nil {
+			err = set.unlock()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := dht.PrivateNetwork("team").WithKey(inv.Key)
+		if p := set.profile; p.ServiceTag != want.ServiceTag || p.Prefix != want.Prefix || len(p.Bootstrap) != tt.joins {
+			t.Errorf("--bootstrap %v: prefix %s, service %s, joins by %v", tt.bootstrap, p.Prefix, p.ServiceTag, p.Bootstrap)
+		}
+	}
+}
+
 func TestReachIsChecked(t *testing.T) {
 	relay := []string{"/ip4/1.2.3.4/tcp/1/p2p/" + relayID}
 	for _, tt := range []struct {
