@@ -31,7 +31,7 @@ var exits = []struct {
 	{exitOK, "done"},
 	{exitFailure, "something else went wrong"},
 	{exitUsage, "the command cannot be meant: unknown flag, malformed link, missing path"},
-	{exitNobody, "nobody has it, or --timeout ran out first"},
+	{exitNobody, "nobody has it, --timeout ran out first, or with share --wait others cannot find it yet"},
 	{exitContent, "changed or damaged content"},
 	{exitDestination, "the destination exists, is full or cannot be written"},
 	{exitDaemon, "no daemon runs, or another process uses the home"},

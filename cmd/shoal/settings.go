@@ -46,7 +46,7 @@ func table() []setting {
 		},
 		{
 			key: "bootstrap", env: "SHOAL_BOOTSTRAP", flag: "bootstrap", list: true,
-			teach:   "Peers to join by, in place of the network's own; none is nobody. `shoal id` on the other machine prints them.",
+			teach:   "Peers to join by, in place of the network's own (an invitation's stay); none is nobody. `shoal id` on the other machine prints them.",
 			example: `["/ip4/192.0.2.1/tcp/4474/p2p/12D3KooW…"]`, check: checkBootstrap,
 		},
 		{
