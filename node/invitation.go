@@ -107,9 +107,9 @@ func parseInvitation(text string) (inv Invitation, err error) {
 	encoded, ok := strings.CutPrefix(text, invitationHead)
 	switch {
 	case !ok && strings.HasPrefix(text, "shoal-net:"):
-		return inv, errors.New("written by another version of shoal; this one reads those that begin with " + invitationHead)
+		return inv, fmt.Errorf("written by another version of shoal; this one reads those that begin with %q", invitationHead)
 	case !ok:
-		return inv, errors.New("it does not begin with " + invitationHead)
+		return inv, fmt.Errorf("it does not begin with %q", invitationHead)
 	case len(text) > MaxInvitation:
 		return inv, fmt.Errorf("longer than %d characters", MaxInvitation)
 	}
