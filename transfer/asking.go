@@ -61,6 +61,7 @@ func (s *session) flushSource(p *source) {
 		i = j
 	}
 	p.ops = p.ops[:0]
+	p.unanswered()
 }
 
 // request asks for leaves, but for those that are here by now.

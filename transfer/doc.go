@@ -7,7 +7,7 @@
 // a leaf: session.go asks for it, server.go reads and sends it, reader.go takes it
 // in, writers.go checks and stores it, session.go books it and swarm.go tells the
 // peers that want it too. lanes.go and dialer.go are about further connections, relayed.go about peers behind NATs,
-// deal.go and uplink.go about many peers that want the same. A fetch for a reader
+// deal.go, choke.go and uplink.go about many peers that want the same. A fetch for a reader
 // that follows the leaves in order is a session too, see [Engine.Stream]. What is wrong
 // with a peer, for [Stats] to tell, is gathered in trouble.go.
 //

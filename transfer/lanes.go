@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"shoal/transfer/sched"
 	"shoal/transfer/wire"
 )
 
@@ -110,8 +109,7 @@ func (s *session) narrow(now time.Time, p *source, lane *sub) {
 // askAgain asks for leaves that one connection to a peer has lost on the others.
 func (s *session) askAgain(now time.Time, p *source, lost *sub, leaves []uint32) {
 	if p.choked() {
-		p.takeBackAll(lost)
-		s.handle(now, sched.Choke{Peer: p.id})
+		s.chokedBy(now, p, lost)
 		return
 	}
 	slices.Sort(leaves)
@@ -152,12 +150,18 @@ func (s *session) spread(now time.Time, p *source, leaves []uint32) {
 		for part := range slices.Chunk(runs, wire.MaxRuns) {
 			sub.c.send(wire.Request{Handle: sub.handle, Runs: part})
 		}
+		if sub == p.offered {
+			p.offered = nil
+		}
 		leaves = leaves[n:]
 	}
 }
 
 // least is the subscription to ask next.
 func (p *source) least() *sub {
+	if p.offered != nil {
+		return p.offered
+	}
 	best, least := p.sub, int64(math.MaxInt64)
 	for _, sub := range p.subs {
 		if len(p.subs) == 1 || sub.choked {
@@ -190,19 +194,6 @@ func (p *source) unawait(runs []wire.Run) {
 			}
 		}
 	}
-}
-
-// choke stops asking on one connection. The peer counts as choked when all are.
-func (s *session) choke(now time.Time, p *source, by *sub) {
-	by.choked = true
-	leaves := by.left(nil)
-	by.takeBack(everything)
-	s.askAgain(now, p, by, leaves)
-}
-
-func (s *session) unchoke(now time.Time, p *source, by *sub) {
-	by.choked = false
-	s.handle(now, sched.Unchoke{Peer: p.id})
 }
 
 // minLanes measures how fast sources are, and leaves connections that are stuck: the

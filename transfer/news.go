@@ -174,6 +174,8 @@ func (s *session) message(now time.Time, p *source, n note) error {
 		s.choke(now, p, n.sub)
 	case wire.Unchoke:
 		s.unchoke(now, p, n.sub)
+	case wire.Offer:
+		s.offer(now, p, n.sub, m)
 	case wire.Busy:
 		p.takeBackAll(n.sub)
 		retry := min(max(time.Duration(m.RetryMillis)*time.Millisecond, leastRetry), time.Minute)

@@ -19,7 +19,7 @@ const (
 
 	maxFrames   = 200_000                // control frames a peer may send in
 	framesEvery = 10 * time.Second       // this time
-	progress    = 100 * time.Millisecond // between signs of life while a leaf comes
+	progress    = 50 * time.Millisecond  // between signs of life while a leaf comes
 	gather      = 100 * time.Millisecond // for this long at most, small leaves are gathered
 )
 
@@ -331,6 +331,8 @@ func (r *reader) control(k wire.Kind, n int) error {
 		return r.begin(m)
 	case wire.Got:
 		r.c.e.uplink.got(r.c, m)
+	case wire.Interest:
+		r.c.srv.interest(m)
 	case wire.NoBlock:
 		return r.c.answerBlock(m.ID, m.Index, nil, ErrNotFound)
 	default:
@@ -358,6 +360,8 @@ func (r *reader) fromProvider(m wire.Message, cost int) error {
 	case wire.Choke:
 		handle = v.Handle
 	case wire.Unchoke:
+		handle = v.Handle
+	case wire.Offer:
 		handle = v.Handle
 	case wire.Gone:
 		handle = v.Handle

@@ -46,7 +46,7 @@ type partial struct {
 // begin sends the first full bytes of the buffer, of so many bytes of payload, and
 // begins to send a leaf in parts. The first got bytes of it are in the buffer, behind room for a header.
 func (v *server) begin(sv *serve, leaf uint32, full, bytes, got, size int) error {
-	v.cur = partial{sv: sv, leaf: leaf, off: got, size: size}
+	v.setCurrent(partial{sv: sv, leaf: leaf, off: got, size: size})
 	v.c.e.uplink.sent(v.c, bytes+got)
 	if full > 0 {
 		if err := v.c.write(v.buf.b[:full]); err != nil {
@@ -66,6 +66,10 @@ func (v *server) begin(sv *serve, leaf uint32, full, bytes, got, size int) error
 // the buffers below makes everything behind it late.
 func (v *server) sendPart() (bool, error) {
 	cur, u := &v.cur, &v.c.e.uplink
+	if v.stopped() {
+		v.breakOff(cur.sv)
+		return true, nil
+	}
 	room := u.room(v.c)
 	if room <= 0 {
 		return false, nil
@@ -86,16 +90,31 @@ func (v *server) sendPart() (bool, error) {
 	wire.AppendHeader(b[:0], wire.Header{Kind: wire.KindPart, Length: uint32(n)})
 	u.sent(v.c, n)
 	if cur.off += n; cur.off == cur.size {
-		v.cur = partial{}
+		v.setCurrent(partial{})
 		defer func() { u.over(v.c, v.asked()) }()
 	}
 	return true, v.c.write(b[:head+n])
 }
 
-// breakOff ends the leaf begun, if it is of a subscription that has ended.
+// setCurrent notes which leaf is being sent in parts.
+func (v *server) setCurrent(cur partial) {
+	v.cur = cur
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.sending.sv, v.sending.leaf, v.sending.stop = cur.sv, cur.leaf, false
+}
+
+// stopped reports whether the leaf that is being sent was cancelled.
+func (v *server) stopped() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.sending.stop
+}
+
+// breakOff ends the leaf begun, if it is of that subscription: the rest is not wanted.
 func (v *server) breakOff(sv *serve) {
 	if v.cur.sv == sv {
-		v.cur = partial{}
+		v.setCurrent(partial{})
 		v.c.send(wire.Part{})
 		v.c.e.uplink.over(v.c, v.asked())
 	}

@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"slices"
 	"sort"
 	"sync"
 	"sync/atomic"
@@ -30,6 +31,15 @@ type server struct {
 	blocks []blockAsk
 	queued int // runs in all requests
 
+	sending struct { // the leaf that is being sent in parts, as the writer says
+		sv   *serve
+		leaf uint32
+		stop bool // it was cancelled
+	}
+
+	choked  int    // serves that are
+	offered uint32 // the handle that was made an offer last
+
 	lossy  []*serve // with leaves that could not be read, to be told
 	turn   int      // whose turn it is: nodes, blocks, leaves
 	queues bool     // a turn at the uplink has been asked for
@@ -51,6 +61,7 @@ type serve struct {
 	nodes    bool
 	nextNode uint32
 	ended    bool
+	choke    choking
 
 	// the writer's
 	r      Root // nil while idle
@@ -96,6 +107,7 @@ func (v *server) want(m wire.Want) error {
 	}
 	v.serves[m.Handle] = sv
 	v.fresh = append(v.fresh, sv)
+	v.chokeServe(sv, v.c.e.uplink.choking.Load())
 	v.c.out.wake()
 	return nil
 }
@@ -110,6 +122,9 @@ func (v *server) end(handle uint32) {
 	}
 	delete(v.serves, handle)
 	v.dropRequests(sv)
+	if sv.choke.on {
+		v.choked--
+	}
 	v.nodes = without(v.nodes, sv)
 	sv.ended, sv.nodes = true, false
 	v.dead = append(v.dead, sv)
@@ -135,15 +150,29 @@ func (v *server) askNodes(m wire.Nodes) {
 
 // request queues leaves. A full queue drops the handle's requests and says busy.
 func (v *server) request(m wire.Request) {
+	if v.enqueue(m) {
+		v.c.e.uplink.asked(v.c)
+	}
+}
+
+// enqueue is request, and reports whether an offer was taken by it.
+func (v *server) enqueue(m wire.Request) (offered bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	sv := v.serves[m.Handle]
 	if sv == nil {
-		return
+		return false
+	}
+	if sv.choke.on {
+		if sv.choke.unheeded > 0 || sv.choke.offers == 0 {
+			return false // from before the choke
+		}
+		sv.choke.offers--
+		offered = true
 	}
 	if v.queued+len(m.Runs) > v.c.e.cfg.MaxQueue {
 		v.overflow(sv)
-		return
+		return false
 	}
 	if len(sv.reqs) == 0 {
 		v.ring = append(v.ring, sv)
@@ -152,6 +181,7 @@ func (v *server) request(m wire.Request) {
 	sv.hungry.Store(true)
 	v.queued += len(m.Runs)
 	v.c.out.wake()
+	return offered
 }
 
 // cancel takes leaves back that are not sent yet.
@@ -159,7 +189,14 @@ func (v *server) cancel(m wire.Cancel) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	sv := v.serves[m.Handle]
-	if sv == nil || len(sv.reqs) == 0 {
+	if sv == nil {
+		return
+	}
+	if now := &v.sending; now.sv == sv && holds(m.Runs, now.leaf) {
+		now.stop = true
+		v.c.out.wake()
+	}
+	if len(sv.reqs) == 0 {
 		return
 	}
 	room := v.c.e.cfg.MaxQueue - v.queued + len(sv.reqs)
@@ -178,7 +215,7 @@ func (v *server) cancel(m wire.Cancel) {
 // sated takes a subscription without requests out of the ring. mu is held.
 func (v *server) sated(sv *serve) {
 	sv.reqs = nil
-	sv.hungry.Store(false)
+	sv.hungry.Store(sv.choke.wants)
 	v.ring = without(v.ring, sv)
 }
 
@@ -283,6 +320,11 @@ func subtract(runs, cuts []wire.Run, limit int) ([]wire.Run, bool) {
 		}
 	}
 	return out, len(out) <= limit
+}
+
+// holds reports whether a leaf is in one of the runs.
+func holds(runs []wire.Run, leaf uint32) bool {
+	return slices.ContainsFunc(runs, func(r wire.Run) bool { return leaf >= r.First && leaf-r.First < r.Count })
 }
 
 // addLeaf appends a leaf to runs, lengthening the last one where it fits.

@@ -75,6 +75,7 @@ type source struct {
 	sub      *sub
 	subs     []*sub // it, and one on each further connection
 	lanes    lanes
+	offered  *sub      // has made an offer that is not answered
 	wanted   time.Time // the want was sent
 	answered bool
 	useful   time.Time // it sent (a part of) a leaf, or joined
@@ -258,6 +259,8 @@ func (s *session) handle(now time.Time, ev sched.Event) {
 			s.enqueue(a.Peer, op{false, wire.Run{First: uint32(a.Run.First), Count: a.Run.Count}})
 		case sched.Cancel:
 			s.enqueue(a.Peer, op{true, wire.Run{First: uint32(a.Run.First), Count: a.Run.Count}})
+		case sched.Interest:
+			s.tellInterest(a)
 		case sched.Drop:
 			if p := s.peers[a.Peer]; p != nil {
 				s.e.log.Debug("dropped peer", "peer", p.id, "reason", a.Reason)

@@ -40,8 +40,9 @@ type sub struct {
 	owed   int64             // the cost of the others
 	spoilt bool              // a leaf with a wrong hash has come
 
-	moved  time.Time // something came, or was asked of an idle peer; the session owner's
-	choked bool      // the owner's too
+	moved     time.Time // something came, or was asked of an idle peer; the session owner's
+	choked    bool      // the owner's too, as is
+	unheeding bool      // the choke has not been answered
 }
 
 // expect is what a requested leaf must be.
@@ -149,6 +150,13 @@ func (s *sub) left(leaves []uint32) []uint32 {
 		}
 	}
 	return leaves
+}
+
+// comes returns the leaf that has begun to come, or come, last.
+func (s *sub) comes() (leaf uint32, ok bool) {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	return s.c.leaf, s.c.coming == s
 }
 
 // takeBack marks leaves as cancelled: they are welcome but not awaited. It tells

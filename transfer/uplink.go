@@ -3,7 +3,9 @@ package transfer
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"shoal/transfer/sched"
@@ -11,7 +13,7 @@ import (
 )
 
 const (
-	gotEvery   = 64 << 10               // payload bytes between Got messages, when they are asked for
+	gotEvery   = 32 << 10               // payload bytes between Got messages, when they are asked for
 	leastEvery = 16 << 10               // and at least, whatever a peer asks
 	uplinkTick = 100 * time.Millisecond // how soon a turn that stands still is noticed
 )
@@ -24,6 +26,8 @@ type uplink struct {
 	last  sched.ConnID
 	slow  bool          // run ticks slowly
 	begun chan struct{} // tells it to tick faster
+
+	choking atomic.Bool // subscriptions are choked, and made offers
 }
 
 // turns is a conn's part of the uplink.
@@ -62,14 +66,36 @@ func (u *uplink) remove(c *conn) {
 	u.grant(u.sched.Remove(time.Now(), c.turns.id, c.peer))
 }
 
-// grant tells conns that it is their turn. mu is held.
-func (u *uplink) grant(ids []sched.ConnID) {
-	for _, id := range ids {
-		if c := u.conns[id]; c != nil {
+// grant tells conns that it is their turn, or makes them an offer. mu is held.
+func (u *uplink) grant(grants []sched.Grant) {
+	for queue := slices.Clone(grants); len(queue) > 0; queue = queue[1:] {
+		g := queue[0]
+		c := u.conns[g.Conn]
+		switch {
+		case c == nil:
+		case !g.Offer:
 			c.turns.mine = true
 			c.out.wake()
+		case !c.srv.offer():
+			queue = append(queue, u.sched.Interest(time.Now(), g.Conn, false, 0, true)...)
 		}
 	}
+}
+
+// interest takes up what a conn's peer says of all that it has subscribed to.
+func (u *uplink) interest(c *conn, wants bool, load int, declines bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.grant(u.sched.Interest(time.Now(), c.turns.id, wants, load, declines))
+	u.pace(time.Now(), c)
+}
+
+// asked says that leaves have been requested of a conn.
+func (u *uplink) asked(c *conn) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.grant(u.sched.Ask(time.Now(), c.turns.id))
+	u.pace(time.Now(), c)
 }
 
 // begin reports whether it is the conn's turn to send leaves, or else lets it wait
@@ -204,18 +230,25 @@ func (u *uplink) run(ctx context.Context, done <-chan struct{}) {
 			tick.Reset(uplinkTick)
 		case now := <-tick.C:
 			u.mu.Lock()
-			u.grant(u.sched.Tick(now))
-			for _, c := range u.conns {
-				if c.turns.mine {
-					c.out.wake() // if its peer tells no more
-				}
-			}
-			if u.slow = u.sched.Busy() == 0; u.slow {
+			u.tick(now)
+			if u.slow = u.sched.Busy() == 0 && !u.sched.Turns(); u.slow {
 				tick.Reset(idleTick)
 			} else {
 				tick.Reset(uplinkTick)
 			}
 			u.mu.Unlock()
+		}
+	}
+}
+
+// tick lets time pass. mu is held.
+func (u *uplink) tick(now time.Time) {
+	u.grant(u.sched.Tick(now))
+	u.choking.Store(u.sched.Turns())
+	for _, c := range u.conns {
+		c.srv.choke(u.sched.Turns())
+		if c.turns.mine {
+			c.out.wake() // if its peer tells no more
 		}
 	}
 }

@@ -15,6 +15,7 @@ type climb struct {
 	rate     float64   // B/s with n
 	bytes    int64     // acknowledged in this trial
 	since    time.Time // the trial's start
+	least    int       // n is no less
 	short    bool      // there were fewer to send than turns: says nothing
 	fast     bool      // still doubling
 	up       bool      // the next step goes up
@@ -23,7 +24,6 @@ type climb struct {
 	slow      float64   // B/s over a longer while
 	flow, top float64   // B/s just now, and at its best lately
 	flowAt    time.Time // up to when flow counts
-	gave      time.Time // the last turn beyond n
 }
 
 const (
@@ -44,7 +44,12 @@ const (
 	trialRest  = 3 * time.Second
 )
 
-func (c *climb) init() { c.n, c.fast, c.up = leastTurns, true, true }
+// restart begins to look for the number of turns anew. What flows is still known.
+func (c *climb) restart(least int) {
+	c.n, c.tried, c.least, c.rate, c.rest = least, 0, least, 0, time.Time{}
+	c.fast, c.up = true, true
+	c.since = time.Time{}
+}
 
 func (c *climb) acked(now time.Time, n int64) {
 	c.bytes += n
@@ -62,14 +67,10 @@ func (c *climb) fade(now time.Time) {
 	c.flowAt = now
 }
 
-// slack reports whether a turn more than n is due, since less flows than could.
+// slack reports whether less flows than could.
 func (c *climb) slack(now time.Time) bool {
 	c.fade(now)
-	if c.flow >= slackPart*c.top || now.Sub(c.gave) < flowMemory {
-		return false
-	}
-	c.gave = now
-	return true
+	return c.flow < slackPart*c.top
 }
 
 // turns returns how many turns may be under way; want is how many could be.
@@ -110,7 +111,7 @@ func (c *climb) judge(now time.Time, rate float64) {
 		c.rate = rate
 	case c.tried > c.n:
 		grew := float64(c.tried-c.n) / float64(c.n)
-		if rate > c.rate*(1+grew/3) {
+		if rate > c.rate*(1+grew/2) {
 			c.n, c.rate = c.tried, rate
 		} else {
 			c.fast, c.up, c.rest = false, false, now.Add(trialRest)
@@ -132,8 +133,8 @@ func (c *climb) judge(now time.Time, rate float64) {
 		// measure what is in force
 	case c.up:
 		c.tried = min(c.n+max(1, c.n/4), mostTurns)
-	case c.n > leastTurns:
-		c.tried = max(c.n-max(1, c.n/4), leastTurns)
+	case c.n > c.least:
+		c.tried = max(c.n-max(1, c.n/4), c.least)
 	default:
 		c.up = true
 	}

@@ -22,7 +22,8 @@
 //
 // What a provider decides is beside it, and as pure: spread.go deals the leaves of
 // a full seed out to a crowd, each once before any twice; uplink.go decides whose
-// leaf is sent next, and climb.go how many are sent at once.
+// leaf is sent next, and climb.go how many are sent at once; offer.go is what a
+// requester makes of being choked there.
 //
 // The tables below them are leaves.go (what we know of each leaf, about eight
 // bytes each) and haves.go (who has what, a bit per leaf in pages).

@@ -104,10 +104,20 @@ type (
 		For  time.Duration
 	}
 
-	// Choke says that the peer has thrown our requests away and serves us
-	// nothing until Unchoke.
-	Choke   struct{ Peer peer.ID }
+	// Choke says that the peer has thrown our requests away, but for what is Coming
+	// already, and takes none but at an Offer until Unchoke.
+	Choke struct {
+		Peer   peer.ID
+		Coming []Leaf
+	}
 	Unchoke struct{ Peer peer.ID }
+
+	// Offer says that a peer that has choked us would send about so many bytes now.
+	// It is answered by a Request or by an Interest.
+	Offer struct {
+		Peer  peer.ID
+		Bytes int64
+	}
 
 	// RTT gives a measured round trip to the peer.
 	RTT struct {
@@ -135,6 +145,7 @@ func (Bad) event()      {}
 func (Busy) event()     {}
 func (Choke) event()    {}
 func (Unchoke) event()  {}
+func (Offer) event()    {}
 func (RTT) event()      {}
 func (Tick) event()     {}
 
@@ -156,6 +167,16 @@ type (
 		Run  Run
 	}
 
+	// Interest is to tell a peer that has choked us whether we would take an Offer, and
+	// how many leaves are on their way to us. It comes after each Choke, for an Offer
+	// that is not taken (Declines), and when it changes.
+	Interest struct {
+		Peer     peer.ID
+		Wants    bool
+		Load     int
+		Declines bool
+	}
+
 	// Drop ends the session with a peer. The State has forgotten it already:
 	// no Leave is needed, and a Join would admit it again.
 	Drop struct {
@@ -168,7 +189,8 @@ type (
 	Done struct{}
 )
 
-func (Request) action() {}
-func (Cancel) action()  {}
-func (Drop) action()    {}
-func (Done) action()    {}
+func (Request) action()  {}
+func (Cancel) action()   {}
+func (Interest) action() {}
+func (Drop) action()     {}
+func (Done) action()     {}

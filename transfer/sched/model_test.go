@@ -164,7 +164,7 @@ func (m *model) need() {
 func (m *model) refusal(id peer.ID, p *modelPeer) {
 	switch m.in(4) {
 	case 0:
-		m.tell(p, Choke{id}, func() { p.away, p.owes = true, map[Leaf]bool{} })
+		m.tell(p, Choke{Peer: id}, func() { p.away, p.owes = true, map[Leaf]bool{} })
 	case 1:
 		d := time.Duration(m.in(2000)) * time.Millisecond
 		m.tell(p, Busy{id, d}, func() { p.busy, p.owes = m.now+d, map[Leaf]bool{} })

@@ -32,6 +32,9 @@ type peerState struct {
 	first   int64         // cost of that leaf
 
 	choked    bool
+	offers    bool     // makes offers while it chokes us
+	limit     int64    // at an offer: what it may owe then, else 0
+	told      interest // what it has been told since it choked us
 	busyUntil time.Time
 	probation bool
 	strikes   int
@@ -46,9 +49,22 @@ type peerState struct {
 	received, duplicate int64
 }
 
-// usable reports whether the peer takes requests.
+// usable reports whether the peer takes requests just now.
 func (p *peerState) usable(now time.Time) bool {
-	return !p.choked && !now.Before(p.busyUntil)
+	return (!p.choked || p.limit > 0) && !now.Before(p.busyUntil)
+}
+
+// serves reports whether the peer takes requests, now or when it is our turn.
+func (p *peerState) serves(now time.Time) bool {
+	return (!p.choked || p.offers) && !now.Before(p.busyUntil)
+}
+
+// allowed is how much the peer may owe.
+func (p *peerState) allowed() int64 {
+	if p.choked {
+		return p.limit
+	}
+	return p.window
 }
 
 // owes reports whether the peer owes the leaf, and where in the queue.

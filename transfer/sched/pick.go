@@ -36,10 +36,10 @@ func (s *State) refill(p *peerState) {
 	if s.cfg.InOrder && s.heldBack(p) {
 		return
 	}
-	if p.out <= p.window/4*3 {
-		s.fill(p, p.window)
+	if p.choked || p.out <= p.window/4*3 {
+		s.fill(p, p.allowed())
 	}
-	if p.out < p.window {
+	if p.out < p.allowed() {
 		p.starved = true
 		s.help(p)
 	}
@@ -211,7 +211,7 @@ func (s *State) gapStart(l Leaf) Leaf {
 // rivalAt returns another working peer whose region goes on at a leaf.
 func (s *State) rivalAt(p *peerState, l Leaf) *peerState {
 	for _, q := range s.peers {
-		if q != p && q.out > 0 && q.cursor == l && q.usable(s.now) && !q.probation {
+		if q != p && q.out > 0 && q.cursor == l && q.serves(s.now) && !q.probation {
 			return q
 		}
 	}

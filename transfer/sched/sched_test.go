@@ -111,7 +111,7 @@ func TestFirstRequests(t *testing.T) {
 		{"haves before the leaves", few, events(part("a", Run{2, 2}), join("b", HaveBits{"b", 8, []byte{0x02}}), grown(10, mib)),
 			map[peer.ID][]Leaf{"a": {2, 3}, "b": {9}}},
 		{"rarest first", few, events(join("a", HaveRuns{"a", []Run{{0, 8}}}), join("b", HaveRuns{"b", []Run{{0, 5}, {6, 2}}}),
-			[]Event{Choke{"b"}}, grown(8, 4*mib)),
+			[]Event{Choke{Peer: "b"}}, grown(8, 4*mib)),
 			map[peer.ID][]Leaf{"a": {5}}},
 		{"in order", Config{InOrder: true, MinWindow: 2 * mib}, events(part("a", Run{3, 10}), seed("b"), grown(20, mib)),
 			map[peer.ID][]Leaf{"a": {3, 4}, "b": {0, 1}}},
@@ -122,7 +122,7 @@ func TestFirstRequests(t *testing.T) {
 			map[peer.ID][]Leaf{"a": {0, 1, 2, 3}}},
 		{"unknown size", Config{}, events(seed("a"), []Event{Grow{[]LeafInfo{{Need: true}}}, End{}}),
 			map[peer.ID][]Leaf{"a": {0}}},
-		{"choked", few, events(seed("a"), []Event{Choke{"a"}}, grown(9, mib)), map[peer.ID][]Leaf{}},
+		{"choked", few, events(seed("a"), []Event{Choke{Peer: "a"}}, grown(9, mib)), map[peer.ID][]Leaf{}},
 		{"busy", few, events(seed("a"), []Event{Busy{"a", time.Second}}, grown(9, mib)), map[peer.ID][]Leaf{}},
 	}
 	for _, tt := range tests {
@@ -271,7 +271,7 @@ func TestGivenBack(t *testing.T) {
 	}{
 		{"leave", Leave{"a"}, 0},
 		{"bad", Bad{"a", 0}, 1},
-		{"choke", Choke{"a"}, 0},
+		{"choke", Choke{Peer: "a"}, 0},
 		{"busy", Busy{"a", time.Second}, 0},
 		{"lost", Lost{"a", []Run{{0, 1 << 31}}}, 0},
 	}

@@ -10,15 +10,15 @@ import (
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
-// This file is a small network in virtual time. Each node has one uplink, whose
-// packets go round robin to those who asked, one downlink, and a latency; a
-// node with a State fetches, and tells the others of each leaf it gets. What is
-// sent passes through a buffer for each receiver, as in a kernel: an Uplink
-// decides what goes in.
+// This file is a small network in virtual time. Each node has an uplink and a
+// downlink, each with a queue, and a latency; a node with a State fetches, and tells
+// the others of each leaf it gets. An Uplink decides what is handed over, which then
+// passes through a window for each receiver, as in a kernel. All messages wait in the
+// same queues.
 
 const (
-	simPacket = 16 << 10
-	simBuffer = 512 << 10 // sent to one receiver and not read by it, over what the path holds
+	simPacket = 8 << 10
+	simWindow = 192 << 10 // under way to one receiver, over what the path holds
 	mbit      = 1e6 / 8   // bytes a second
 )
 
@@ -53,8 +53,9 @@ type simNode struct {
 	silent   time.Duration
 
 	conns    []*simConn // to those who asked
-	turn     int
+	queue    []simPart  // in the uplink
 	sending  bool
+	upFree   time.Duration // when all that is queued has been sent
 	uplink   *Uplink
 	spread   *Spread // nil: gives what it is asked for
 	lastSent time.Duration
@@ -75,19 +76,26 @@ type simConn struct {
 	id       ConnID
 	member   Member
 	queue    []Leaf
+	choked   bool
+	heeded   bool // the choke has been answered
+	offers   int
+	wants    bool
 	turn     bool
 	leaf     Leaf      // being handed over, at a turn
 	left     int       // bytes of it that are not
-	buffer   []simPart // handed over, not on the wire
-	inFlight int       // handed over, not read
+	buffer   []simPart // handed over, not in the uplink's queue
+	buffered int       // bytes of that
+	inFlight int       // there, or on the way
 	got      uint64
 	told     uint64 // of got, acknowledged
 	progress time.Duration
 	part     int
+	begun    []Leaf // at a turn, and not all there
 }
 
 // simPart is a packet.
 type simPart struct {
+	conn *simConn
 	leaf Leaf
 	size int
 	last bool
@@ -198,9 +206,44 @@ func (s *sim) tick(n *simNode) {
 }
 
 func (s *sim) tickUplink(n *simNode) {
-	n.turns(slices.Clone(n.uplink.Tick(s.at())))
+	n.turns(n.uplink.Tick(s.at()))
+	for _, c := range n.conns {
+		c.choke(n.uplink.Turns())
+	}
 	n.pump()
-	s.after(s.ticks, func() { s.tickUplink(n) })
+	s.after(100*time.Millisecond, func() { s.tickUplink(n) })
+}
+
+// tell carries a message, behind what waits in the queues.
+func (n *simNode) tell(m *simNode, do func()) {
+	s := n.sim
+	s.after(max(n.upFree-s.now, 0)+n.lat+m.lat, func() {
+		s.after(max(m.downFree-s.now, 0), do)
+	})
+}
+
+// choke chokes the requester, or no more.
+func (c *simConn) choke(on bool) {
+	if c.choked == on {
+		return
+	}
+	c.choked, c.heeded, c.offers, c.wants = on, false, 0, false
+	if !on {
+		c.from.tell(c.to, func() { c.to.hear(Unchoke{c.from.id}) })
+		return
+	}
+	c.queue = nil
+	coming := slices.Clone(c.begun)
+	c.from.tell(c.to, func() {
+		c.to.hear(Choke{c.from.id, coming})
+	})
+}
+
+// hear passes on what a provider says, unless nothing is wanted any more.
+func (n *simNode) hear(ev Event) {
+	if n.doneAt == 0 {
+		n.handle(ev)
+	}
 }
 
 // meet makes n know m and what it has.
@@ -246,6 +289,16 @@ func (n *simNode) handle(ev Event) {
 		case Cancel:
 			n.cancels++
 			n.cancel(n.sim.node(a.Peer), a.Run)
+		case Interest:
+			m := n.sim.node(a.Peer)
+			n.tell(m, func() {
+				c := m.conn(n)
+				c.heeded, c.wants = true, a.Wants && c.choked
+				if a.Declines && c.offers > 0 {
+					c.offers--
+				}
+				m.turns(m.uplink.Interest(n.sim.at(), c.id, c.wants, a.Load, a.Declines))
+			})
 		case Drop:
 			n.dropped = append(n.dropped, a.Peer)
 		case Done:
@@ -267,19 +320,31 @@ func (n *simNode) request(m *simNode, r Run) {
 			n.sim.t.Fatalf("%s asks %s for leaf %d: has it %v, peer has it %v", n.id, m.id, l, n.has[l], m.has[l])
 		}
 	}
-	n.sim.after(n.lat+m.lat, func() {
+	n.tell(m, func() {
 		c := m.conn(n)
+		if c.choked {
+			if !c.heeded || c.offers == 0 {
+				return
+			}
+			c.offers--
+		}
 		for i := range r.Count {
 			c.queue = append(c.queue, r.First+Leaf(i))
 		}
+		m.turns(m.uplink.Ask(n.sim.at(), c.id))
 		m.pump()
 	})
 }
 
 func (n *simNode) cancel(m *simNode, r Run) {
-	n.sim.after(n.lat+m.lat, func() {
+	n.tell(m, func() {
 		c := m.conn(n)
 		c.queue = slices.DeleteFunc(c.queue, func(l Leaf) bool { return l >= r.First && l-r.First < Leaf(r.Count) })
+		if c.left > 0 && c.leaf >= r.First && c.leaf-r.First < Leaf(r.Count) { // broken off
+			c.left, c.turn = 0, false
+			c.begun = slices.DeleteFunc(c.begun, func(b Leaf) bool { return b == c.leaf })
+			m.turns(m.uplink.Whole(n.sim.at(), c.id, len(c.queue) > 0))
+		}
 	})
 }
 
@@ -296,7 +361,7 @@ func (n *simNode) conn(to *simNode) *simConn {
 	if n.spread != nil {
 		c.member = n.spread.Join()
 		if given := n.spread.Given(c.member); len(given) > 0 {
-			n.sim.after(n.lat+to.lat, func() { to.lost(n, given) })
+			n.tell(to, func() { to.lost(n, given) })
 		}
 	}
 	return c
@@ -305,14 +370,23 @@ func (n *simNode) conn(to *simNode) *simConn {
 // at is the time as the policies see it.
 func (s *sim) at() time.Time { return simEpoch.Add(s.now) }
 
-// turns lets conns begin.
-func (n *simNode) turns(ids []ConnID) {
-	for _, id := range ids {
-		c := n.conns[id]
+// turns lets conns begin, or makes them offers.
+func (n *simNode) turns(grants []Grant) {
+	for _, g := range slices.Clone(grants) {
+		c := n.conns[g.Conn]
+		if g.Offer {
+			if !c.wants || !c.heeded {
+				n.turns(n.uplink.Interest(n.sim.at(), c.id, false, 0, true))
+				continue
+			}
+			c.offers++
+			n.tell(c.to, func() { c.to.hear(Offer{n.id, TurnBytes}) })
+			continue
+		}
 		c.turn = true
 		if !c.take() {
 			c.turn = false
-			n.turns(slices.Clone(n.uplink.Whole(n.sim.at(), id, false)))
+			n.turns(n.uplink.Whole(n.sim.at(), c.id, false))
 		}
 	}
 }
@@ -328,7 +402,7 @@ func (c *simConn) take() bool {
 			if news {
 				for _, o := range n.conns {
 					if o != c {
-						n.sim.after(25*time.Millisecond+n.lat+o.to.lat, func() { o.to.lost(n, []Run{{l, 1}}) })
+						n.sim.after(5*time.Millisecond, func() { n.tell(o.to, func() { o.to.lost(n, []Run{{l, 1}}) }) })
 					}
 				}
 			}
@@ -337,6 +411,7 @@ func (c *simConn) take() bool {
 			}
 		}
 		c.leaf, c.left = l, int(max(n.sim.infos[l].Size, 1))
+		c.begun = append(c.begun, l)
 		return true
 	}
 	return false
@@ -348,64 +423,73 @@ func (n *simNode) lost(from *simNode, runs []Run) {
 	}
 }
 
-// pump hands over what fits in the buffers and sends the next packet if the
-// uplink is idle.
+// pump hands over what may be, and sends the next packet if the uplink is idle.
 func (n *simNode) pump() {
 	if n.silent >= 0 && n.sim.now >= n.silent {
 		return
 	}
 	for _, c := range n.conns {
 		if !c.turn && len(c.queue) > 0 {
-			n.turns(slices.Clone(n.uplink.Ask(n.sim.at(), c.id)))
+			n.turns(n.uplink.Ask(n.sim.at(), c.id))
 		}
 	}
 	for _, c := range n.conns {
 		c.handOver()
+		c.inject()
 	}
-	if n.sending {
+	if n.sending || len(n.queue) == 0 {
 		return
 	}
-	for i := range n.conns {
-		c := n.conns[(n.turn+i)%len(n.conns)]
-		if len(c.buffer) > 0 {
-			n.turn = (n.turn + i + 1) % len(n.conns)
-			n.sendOn(c)
-			return
-		}
-	}
-}
-
-// handOver fills the buffer of a conn that is at its turn.
-func (c *simConn) handOver() {
-	n := c.from
-	for c.turn && c.inFlight < simBuffer+int(n.up*2*(n.lat+c.to.lat).Seconds()) {
-		size := min(c.left, simPacket)
-		c.left -= size
-		c.inFlight += size
-		c.buffer = append(c.buffer, simPart{c.leaf, size, c.left == 0})
-		n.uplink.Sent(n.sim.at(), c.id, size)
-		if c.left == 0 {
-			c.turn = false
-			n.turns(slices.Clone(n.uplink.Whole(n.sim.at(), c.id, len(c.queue) > 0)))
-		}
-	}
-}
-
-func (n *simNode) sendOn(c *simConn) {
-	p := c.buffer[0]
-	c.buffer = c.buffer[1:]
+	p := n.queue[0]
+	n.queue = n.queue[1:]
 	n.sending = true
 	n.sent += int64(p.size)
 	n.lastSent = n.sim.now
 	n.sim.after(seconds(float64(p.size)/n.up), func() {
 		n.sending = false
 		n.lastSent = n.sim.now
-		n.sim.after(n.lat+c.to.lat, func() { c.arrive(p.leaf, p.size, p.last) })
+		n.sim.after(n.lat+p.conn.to.lat, func() { p.conn.arrive(p.leaf, p.size, p.last) })
 		n.pump()
 		if n.spread != nil && !n.sending {
 			n.sim.after(simIdle, n.idle)
 		}
 	})
+}
+
+// handOver passes on what a conn that is at its turn has room for.
+func (c *simConn) handOver() {
+	n := c.from
+	for c.turn {
+		room, _ := n.uplink.Room(n.sim.at(), c.id)
+		if !n.uplink.Crowd(n.sim.at()) { // then nobody is asked to tell what has got through
+			room = simWindow + int64(n.up*2*(n.lat+c.to.lat).Seconds()) - int64(c.inFlight+c.buffered)
+		}
+		size := min(c.left, simPacket, int(room))
+		if size <= 0 {
+			return
+		}
+		c.left -= size
+		c.buffer = append(c.buffer, simPart{c, c.leaf, size, c.left == 0})
+		c.buffered += size
+		n.uplink.Sent(n.sim.at(), c.id, size)
+		if c.left == 0 {
+			c.turn = false
+			n.turns(n.uplink.Whole(n.sim.at(), c.id, len(c.queue) > 0))
+		}
+	}
+}
+
+// inject puts what the window lets through into the uplink's queue.
+func (c *simConn) inject() {
+	n := c.from
+	for len(c.buffer) > 0 && c.inFlight < simWindow+int(n.up*2*(n.lat+c.to.lat).Seconds()) {
+		p := c.buffer[0]
+		c.buffer = c.buffer[1:]
+		c.inFlight += p.size
+		c.buffered -= p.size
+		n.queue = append(n.queue, p)
+		n.upFree = max(n.upFree, n.sim.now) + seconds(float64(p.size)/n.up)
+	}
 }
 
 const simIdle = 20 * time.Millisecond
@@ -416,7 +500,7 @@ func (n *simNode) idle() {
 		return
 	}
 	for _, c := range n.conns {
-		if len(c.queue) > 0 || c.turn {
+		if len(c.queue) > 0 || c.turn || c.wants {
 			return
 		}
 	}
@@ -424,7 +508,7 @@ func (n *simNode) idle() {
 		return
 	}
 	for _, c := range n.conns {
-		n.sim.after(n.lat+c.to.lat, func() {
+		n.tell(c.to, func() {
 			if c.to.doneAt == 0 {
 				c.to.learn(n)
 			}
@@ -439,15 +523,21 @@ func (c *simConn) arrive(l Leaf, size int, last bool) {
 	n, s := c.to, c.from.sim
 	n.downFree = max(n.downFree, s.now) + seconds(float64(size)/n.down)
 	s.after(n.downFree-s.now, func() {
-		c.inFlight -= size
-		s.after(c.from.lat+n.lat, func() {
-			if c.got += uint64(size); c.got-c.told < 64<<10 {
-				return
-			}
-			c.told = c.got
-			c.from.turns(slices.Clone(c.from.uplink.Got(s.at(), c.id, c.got, 2*(c.from.lat+n.lat))))
+		if last {
+			c.begun = slices.DeleteFunc(c.begun, func(b Leaf) bool { return b == l })
+		}
+		n.tell(c.from, func() { // TCP's acknowledgement
+			c.inFlight -= size
 			c.from.pump()
 		})
+		if c.got += uint64(size); c.got-c.told >= 32<<10 {
+			got := c.got
+			c.told = got
+			n.tell(c.from, func() {
+				c.from.turns(c.from.uplink.Got(s.at(), c.id, got, 2*(c.from.lat+n.lat)))
+				c.from.pump()
+			})
+		}
 		if c.part += size; last {
 			c.part = 0
 			n.received(c.from, l)
@@ -477,7 +567,7 @@ func (n *simNode) received(from *simNode, l Leaf) {
 	}
 	for _, m := range s.nodes {
 		if m != n && m.st != nil && m.doneAt == 0 {
-			s.after(n.lat+m.lat, func() { m.handle(HaveRuns{n.id, []Run{{l, 1}}}) })
+			s.after(5*time.Millisecond, func() { n.tell(m, func() { m.hear(HaveRuns{n.id, []Run{{l, 1}}}) }) })
 		}
 	}
 }

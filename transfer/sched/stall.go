@@ -61,7 +61,7 @@ func (s *State) othersWork(p *peerState) bool {
 }
 
 func (s *State) healthy(q *peerState) bool {
-	if !q.usable(s.now) || q.probation || q.known == 0 {
+	if !q.serves(s.now) || q.probation || q.known == 0 {
 		return false
 	}
 	return q.out == 0 || s.now.Sub(q.heard()) < s.cfg.Stall

@@ -2,6 +2,7 @@ package sched
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -97,12 +98,14 @@ func (s *State) apply(ev Event) *peerState {
 			p.sampleRTT(e.D)
 		}
 	case Busy:
-		return s.onRefusal(s.byID[e.Peer], false, e.For)
+		return s.onBusy(s.byID[e.Peer], e.For)
 	case Choke:
-		return s.onRefusal(s.byID[e.Peer], true, 0)
+		s.onChoke(s.byID[e.Peer], e.Coming)
+	case Offer:
+		return s.onOffer(s.byID[e.Peer], e.Bytes)
 	case Unchoke:
 		if p := s.byID[e.Peer]; p != nil {
-			p.choked, p.busyUntil = false, time.Time{}
+			p.choked, p.busyUntil, p.told = false, time.Time{}, interest{}
 			return p
 		}
 	}
@@ -113,6 +116,9 @@ func (s *State) apply(ev Event) *peerState {
 // the peer concerned otherwise, and in the endgame to all who are idle.
 func (s *State) settle(p *peerState) {
 	if s.done {
+		if p != nil && p.limit > 0 {
+			s.takeOffer(p, p.out)
+		}
 		return
 	}
 	if s.ended && s.t.have == s.t.need {
@@ -122,6 +128,10 @@ func (s *State) settle(p *peerState) {
 		return
 	}
 	endgame := s.ended && s.t.nfree == 0
+	owed := int64(0)
+	if p != nil {
+		owed = p.out
+	}
 	switch {
 	case s.freed:
 		s.freed = false
@@ -136,6 +146,10 @@ func (s *State) settle(p *peerState) {
 		s.refill(p)
 	}
 	s.rush()
+	if p != nil && p.limit > 0 {
+		s.takeOffer(p, owed)
+	}
+	s.tellInterest()
 	s.flush()
 }
 
@@ -230,17 +244,28 @@ func (s *State) drop(p *peerState, reason string) {
 // maxBusy bounds how long a peer may send us away; one that stays busy says it again.
 const maxBusy = time.Minute
 
-func (s *State) onRefusal(p *peerState, choke bool, d time.Duration) *peerState {
+func (s *State) onBusy(p *peerState, d time.Duration) *peerState {
 	if p == nil {
 		return nil
 	}
-	if choke {
-		p.choked = true
-	} else {
-		p.busyUntil = s.now.Add(min(max(d, 0), maxBusy))
-	}
+	p.busyUntil = s.now.Add(min(max(d, 0), maxBusy))
 	s.giveBack(p)
 	return p
+}
+
+// onChoke frees what the peer owes, but for what is coming.
+func (s *State) onChoke(p *peerState, coming []Leaf) {
+	if p == nil {
+		return
+	}
+	p.choked, p.told = true, interest{}
+	coming = slices.DeleteFunc(slices.Clone(coming), func(l Leaf) bool { _, owes := p.owes(l); return !owes })
+	partial := p.partial
+	s.giveBack(p)
+	for _, l := range coming {
+		s.t.take(l)
+		p.owed, p.out, p.partial = append(p.owed, Run{l, 1}), p.out+s.t.cost(l), partial
+	}
 }
 
 func (s *State) onProgress(e Progress) {
@@ -376,7 +401,7 @@ func (s *State) workSpeed() float64 {
 	}
 	s.speed, s.speedAt = 0, s.now
 	for _, p := range s.peers {
-		if p.usable(s.now) && !p.probation && (p.out > 0 || !p.dry) {
+		if p.serves(s.now) && !p.probation && (p.out > 0 || !p.dry) {
 			s.speed += s.rate(p)
 		}
 	}

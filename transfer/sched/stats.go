@@ -67,7 +67,7 @@ func (s *State) peerStats(p *peerState) PeerStats {
 		Window: p.window, Outstanding: p.out,
 		Received: p.received, Duplicate: p.duplicate,
 		Have: p.known, All: p.haves.seed(),
-		Choked: !p.usable(s.now), Stalled: p.probation,
+		Choked: !p.serves(s.now), Stalled: p.probation,
 	}
 }
 

@@ -118,9 +118,9 @@ func TestFlashCrowd(t *testing.T) {
 		limit float64 // of the fluid limit
 		most  float64 // copies from the seeder
 	}{
-		{"8", 8, 0, 1.2, 1.15},
-		{"16", 16, 0, 1.4, 1.25},
-		{"8, 4 of them slow", 8, 4, 1.1, 1.6},
+		{"8", 8, 0, 1.25, 1.15},
+		{"16", 16, 0, 1.35, 1.25},
+		{"8, 4 of them slow", 8, 4, 1.1, 1.7},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -67,7 +67,7 @@ func (s *State) share(p *peerState, l Leaf, room int64) int64 {
 // before p, which needs own seconds, even after all the rest.
 func (s *State) quicker(p *peerState, l Leaf, rest, own float64) bool {
 	for _, q := range s.peers {
-		if q == p || !q.usable(s.now) || q.probation || !q.haves.has(l) {
+		if q == p || !q.serves(s.now) || q.probation || !q.haves.has(l) {
 			continue
 		}
 		if r := s.rate(q); r > 0 {
@@ -132,7 +132,7 @@ func (s *State) help(p *peerState) {
 	}
 	p.stealAt = s.now.Add(helpEvery)
 	least := math.Inf(1)
-	for moved, tries := 0, 0; moved < helpMoves && tries < helpTries && p.out < p.window; tries++ {
+	for moved, tries := 0, 0; moved < helpMoves && tries < helpTries && p.out < p.allowed(); tries++ {
 		q, d := s.busiest(p, least)
 		if q == nil {
 			break
@@ -144,7 +144,10 @@ func (s *State) help(p *peerState) {
 		}
 	}
 	if p.out == 0 && s.ended && s.t.nfree == 0 && !s.cfg.InOrder {
-		s.copy(p)
+		if l, ok := s.copyFor(p); ok {
+			s.copied += s.t.cost(l)
+			s.ask(p, Run{l, 1})
+		}
 	}
 }
 
@@ -196,7 +199,7 @@ func (s *State) movable(q, p *peerState) []Leaf {
 		r := q.owed[i]
 		for l := r.First + Leaf(r.Count) - 1; l+1 > r.First; l-- {
 			cost, d := s.t.cost(l), s.due(q, upTo)
-			if l == q.head() || upTo-cost < begun || d <= wire || looks == 0 || p.out+gain+cost > p.window ||
+			if l == q.head() || upTo-cost < begun || d <= wire || looks == 0 || p.out+gain+cost > p.allowed() ||
 				s.fresh(p, gain+cost)*1.25+worth.Seconds() > d {
 				s.scratch = list
 				return list
@@ -216,10 +219,9 @@ func (s *State) movable(q, p *peerState) []Leaf {
 	return list
 }
 
-// copy asks an idle peer for the leaf that is expected last, if it would be
-// there much sooner.
-func (s *State) copy(p *peerState) {
-	var last Leaf
+// copyFor returns the leaf that is expected last, to be asked of an idle peer too
+// if that would bring it much sooner.
+func (s *State) copyFor(p *peerState) (last Leaf, worth bool) {
 	latest := 0.0
 	for _, q := range s.peers {
 		if q == p || q.out == 0 {
@@ -239,10 +241,7 @@ func (s *State) copy(p *peerState) {
 			}
 		}
 	}
-	if latest > 0 && s.worthCopy(p, last, latest) {
-		s.copied += s.t.cost(last)
-		s.ask(p, Run{last, 1})
-	}
+	return last, latest > 0 && s.worthCopy(p, last, latest)
 }
 
 // soonest returns when a leaf is due that one peer will deliver in d seconds

@@ -1,8 +1,11 @@
 package sched
 
 import (
+	"cmp"
+	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -17,6 +20,12 @@ import (
 // tried out (climb.go). A turn ends when nearly all of its leaf has been
 // acknowledged, so that what the buffers below hold does not hide how far it is.
 //
+// Where the uplink is slow and several peers ask, they are choked (Turns), and the one
+// whose turn comes next is made an offer: it decides then what to ask for. So that it
+// has decided when the turn begins, offers are made ahead, by as long as answers take.
+// They go to those that wait for few leaves, so that many uplinks do not choose the
+// same downlink.
+//
 // Between peers, not conns, bytes are shared fairly: the one that has been served
 // least goes first. A peer that gives back counts for more, one that comes anew
 // starts level with the others, and one that lets its turn stand still does not
@@ -30,8 +39,19 @@ type Uplink struct {
 	busy  int       // turns under way that count
 	floor float64   // virtual time: what a new peer starts with
 	climb climb
+	turns bool          // conns are choked
+	more  int           // turns under way beyond fewTurns, to fill the uplink
+	tuned time.Time     // when it was looked whether that is right
+	reply time.Duration // how long an offer takes to be answered
 	rng   *rand.Rand
-	out   []ConnID
+	out   []Grant
+	list  []*upConn // scratch
+}
+
+// Grant says that a conn may begin a turn, or that it is to be made an offer.
+type Grant struct {
+	Conn  ConnID
+	Offer bool
 }
 
 // ConnID names a conn.
@@ -51,7 +71,12 @@ type upConn struct {
 	id      ConnID
 	peer    *upPeer
 	waiting bool
+	wants   bool      // would take an offer
+	load    int       // leaves on their way to it, as far as known
+	offered time.Time // an offer was made and not answered, else zero
 	turn    bool      // a leaf is being sent
+	begun   uint64    // sent when the turn began
+	more    bool      // there is something to send after the turn
 	counts  bool      // the turn counts as one of those under way
 	whole   bool      // all of the leaf has been handed over
 	sent    uint64    // bytes handed over
@@ -61,20 +86,26 @@ type upConn struct {
 	fed     time.Time // bytes were handed over
 	rate    meter     // of acknowledged bytes, while some are under way
 	rtt     time.Duration
+	probe   uint64    // bytes sent by
+	probed  time.Time // then, which got through when got reaches them
 }
 
 const (
 	// TurnBytes is about how much is sent in one turn: a leaf, or small ones.
 	TurnBytes = 1 << 20
 
+	// fewTurns are under way in a crowd. One alone would often share its downlink with
+	// others and leave the uplink half empty; with many each leaf would take long.
+	fewTurns = 3
+
 	// A turn is over when so many bytes, or what the path holds, are left to be
 	// acknowledged: the next leaf is under way before the wire falls dry.
-	turnTail = 192 << 10
+	turnTail = 64 << 10
 
 	// A conn may have so much handed over and not acknowledged: what its rate makes of
-	// a round trip and so much time, or at least so many bytes.
-	unackedTime  = 100 * time.Millisecond
-	leastUnacked = 192 << 10
+	// two round trips and so much time, or at least so many bytes.
+	unackedTime  = 20 * time.Millisecond
+	leastUnacked = 96 << 10
 	muteAfter    = time.Second
 
 	// stuckAfter is how long a turn may stand still and count.
@@ -94,12 +125,19 @@ const (
 
 	// crowdFor is how long a peer counts as one that asks.
 	crowdFor = time.Second
+
+	// Offers are made ahead of their turns by so much more than replies take, and
+	// given up after so long.
+	offerMargin = 20 * time.Millisecond
+	offerWait   = 3 * time.Second
+	firstReply  = 50 * time.Millisecond
 )
 
 // NewUplink returns an Uplink without conns; the seed is of its random ties.
 func NewUplink(seed uint64) *Uplink {
 	u := &Uplink{rng: rand.New(rand.NewPCG(seed, 0x75706c696e6b)), peers: make(map[peer.ID]*upPeer), conns: make(map[ConnID]*upConn)}
-	u.climb.init()
+	u.climb.restart(leastTurns)
+	u.reply = firstReply
 	return u
 }
 
@@ -115,7 +153,7 @@ func (u *Uplink) Add(id ConnID, p peer.ID) {
 }
 
 // Remove forgets a conn. The conns returned may begin a turn.
-func (u *Uplink) Remove(now time.Time, id ConnID, p peer.ID) []ConnID {
+func (u *Uplink) Remove(now time.Time, id ConnID, p peer.ID) []Grant {
 	c := u.conns[id]
 	if c == nil {
 		return nil
@@ -131,25 +169,56 @@ func (u *Uplink) Remove(now time.Time, id ConnID, p peer.ID) []ConnID {
 
 // Ask puts a conn in the queue for a turn; asking twice is harmless. The conns
 // returned may begin one.
-func (u *Uplink) Ask(now time.Time, id ConnID) []ConnID {
-	if c := u.conns[id]; c != nil && !(c.turn && !c.whole) {
-		u.queue(now, c)
+func (u *Uplink) Ask(now time.Time, id ConnID) []Grant {
+	if c := u.conns[id]; c != nil {
+		u.answered(now, c)
+		if c.turn && !c.whole {
+			c.more = true // once this turn is over
+		} else {
+			u.queue(now, c)
+		}
 	}
 	return u.next(now)
+}
+
+// Interest says whether a conn that is choked would take an offer, how many leaves
+// are on their way to its peer, and whether that answers an offer.
+func (u *Uplink) Interest(now time.Time, id ConnID, wants bool, load int, declines bool) []Grant {
+	c := u.conns[id]
+	if c == nil {
+		return nil
+	}
+	if declines {
+		u.answered(now, c)
+	}
+	c.wants, c.load = wants, load
+	if wants {
+		c.peer.asked = now
+	}
+	return u.next(now)
+}
+
+// answered ends an offer, and measures how long that took.
+func (u *Uplink) answered(now time.Time, c *upConn) {
+	if c.offered.IsZero() {
+		return
+	}
+	u.reply += (min(now.Sub(c.offered), offerWait) - u.reply) / 4
+	c.offered = time.Time{}
 }
 
 func (u *Uplink) queue(now time.Time, c *upConn) {
 	if c.waiting {
 		return
 	}
-	c.waiting = true
+	c.waiting, c.more = true, false
 	u.wait = append(u.wait, c)
 	c.peer.asked = now
 	c.peer.served = max(c.peer.served, u.floor-headStart)
 }
 
 // Unask takes a conn out of the queue: it has nothing to send after all.
-func (u *Uplink) Unask(now time.Time, id ConnID) []ConnID {
+func (u *Uplink) Unask(now time.Time, id ConnID) []Grant {
 	if c := u.conns[id]; c != nil {
 		u.unwait(c)
 	}
@@ -167,12 +236,15 @@ func (u *Uplink) Sent(now time.Time, id ConnID, bytes int) {
 	}
 	c.sent += uint64(bytes)
 	c.fed = now
+	if c.probe == 0 {
+		c.probe, c.probed = c.sent, now
+	}
 	c.peer.served += float64(bytes) / c.peer.favour(now)
 }
 
 // Whole says that the conn has handed over all of its leaf, and whether it asks for
 // another turn.
-func (u *Uplink) Whole(now time.Time, id ConnID, more bool) []ConnID {
+func (u *Uplink) Whole(now time.Time, id ConnID, more bool) []Grant {
 	if c := u.conns[id]; c != nil && c.turn {
 		c.whole = true
 		if more {
@@ -184,9 +256,9 @@ func (u *Uplink) Whole(now time.Time, id ConnID, more bool) []ConnID {
 }
 
 // Got says how many bytes in all the peer has of what the conn has sent since it
-// was added, and how long a round trip takes as far as known. Until the first Got,
+// was added, and how long a round trip took when it was asked to tell. Until the first Got,
 // and after Untrack, a turn is over when it is whole.
-func (u *Uplink) Got(now time.Time, id ConnID, total uint64, rtt time.Duration) []ConnID {
+func (u *Uplink) Got(now time.Time, id ConnID, total uint64, rtt time.Duration) []Grant {
 	c := u.conns[id]
 	if c == nil {
 		return nil
@@ -197,7 +269,14 @@ func (u *Uplink) Got(now time.Time, id ConnID, total uint64, rtt time.Duration) 
 		c.tracked, n = true, 0
 		c.rate = meter{mark: now}
 	}
-	c.got, c.rtt = total, rtt
+	c.got = total
+	if c.rtt == 0 {
+		c.rtt = rtt
+	}
+	if c.probe > 0 && c.got >= c.probe {
+		c.sampleRTT(now.Sub(c.probed))
+		c.probe = 0
+	}
 	if n > 0 {
 		c.moved = now
 		c.rate.add(now, n)
@@ -211,10 +290,20 @@ func (u *Uplink) Got(now time.Time, id ConnID, total uint64, rtt time.Duration) 
 	return u.next(now)
 }
 
+// sampleRTT follows shorter round trips at once, and longer ones slowly: they are what
+// we have made wait ourselves.
+func (c *upConn) sampleRTT(d time.Duration) {
+	if d < c.rtt {
+		c.rtt = d
+	} else {
+		c.rtt += (d - c.rtt) / 256
+	}
+}
+
 // Untrack says that no Got will come.
 func (u *Uplink) Untrack(id ConnID) {
 	if c := u.conns[id]; c != nil {
-		c.tracked = false
+		c.tracked, c.rtt, c.probe = false, 0, 0
 	}
 }
 
@@ -233,13 +322,35 @@ func (u *Uplink) asking(now time.Time) int {
 	return n
 }
 
-// limit is how many turns may be under way. Fewer than there are peers where a turn
-// takes long: were it everybody's turn at once, their conns would share the uplink,
-// and not they.
+// Turns reports whether conns are to be choked and made offers.
+func (u *Uplink) Turns() bool { return u.turns }
+
+// limit is how many turns may be under way. Those who are choked get their turns from a
+// few at a time, and more only while the uplink is not full: the leaf that is sent to one
+// with a slow link takes long.
 func (u *Uplink) limit(now time.Time) int {
-	n := u.climb.turns(now, len(u.wait)+u.busy)
+	want := u.busy + len(u.wait)
+	for _, c := range u.conns {
+		if c.wants || !c.offered.IsZero() {
+			want++
+		}
+	}
+	n := u.climb.turns(now, want)
 	if u.climb.top < slowUplink {
-		n = min(n, max(1, u.asking(now)-1))
+		n = min(n, max(1, u.asking(now)-1)) // else conns would share the uplink, and not peers
+	}
+	if !u.turns || u.climb.fast {
+		return n
+	}
+	n += u.more
+	if now.Sub(u.tuned) >= flowMemory {
+		u.tuned = now
+		switch slack := u.climb.slack(now); {
+		case !slack:
+			u.more = max(0, u.more-1)
+		case u.busy >= n:
+			u.more = min(u.more+1, mostTurns)
+		}
 	}
 	return n
 }
@@ -253,11 +364,35 @@ func (u *Uplink) Room(now time.Time, id ConnID) (bytes int64, known bool) {
 	if c == nil || !c.tracked {
 		return 0, false
 	}
-	room := max(leastUnacked, int64(c.rate.rate()*(c.rtt+unackedTime).Seconds())) - c.unacked()
+	room := max(leastUnacked, int64(c.rate.rate()*(2*c.rtt+unackedTime).Seconds())) - c.unacked()
 	if room <= 0 && now.Sub(c.moved) >= muteAfter && now.Sub(c.fed) >= muteAfter {
 		room = leastUnacked / 4
 	}
 	return room, true
+}
+
+// Trace is a debugging aid.
+func (u *Uplink) Trace(now time.Time) string {
+	want, off := 0, 0
+	var loads []int
+	for _, c := range u.conns {
+		if c.wants {
+			want++
+			loads = append(loads, c.load)
+		}
+		if !c.offered.IsZero() {
+			off++
+		}
+	}
+	rtt := time.Duration(0)
+	for _, c := range u.conns {
+		rtt = max(rtt, c.rtt)
+	}
+	l := u.climb.n
+	if u.climb.tried > 0 {
+		l = u.climb.tried
+	}
+	return fmt.Sprintf("turns=%v busy=%d limit=%d wait=%d offered=%d wants=%d loads=%v flow=%.1f top=%.1f reply=%v rtt=%v conns=%d", u.turns, u.busy, l, len(u.wait), off, want, loads, u.climb.flow/1e6, u.climb.top/1e6, u.reply, rtt, len(u.conns))
 }
 
 // Busy returns how many turns are under way.
@@ -279,9 +414,25 @@ func (u *Uplink) Received(now time.Time, p peer.ID, bytes int) {
 	}
 }
 
-// Tick lets time pass: turns that stand still make room.
-func (u *Uplink) Tick(now time.Time) []ConnID {
+// Tick lets time pass: turns that stand still make room, offers that are not answered
+// are given up.
+func (u *Uplink) Tick(now time.Time) []Grant {
+	if turns := u.Crowd(now) && u.climb.top > 0 && u.climb.top < slowUplink; turns != u.turns {
+		u.turns, u.more = turns, 0
+		if turns {
+			u.climb.restart(fewTurns)
+		}
+	}
 	for _, c := range u.conns {
+		if !c.offered.IsZero() && now.Sub(c.offered) >= offerWait {
+			c.offered, c.wants = time.Time{}, false
+		}
+		if !u.turns {
+			c.wants = false
+		}
+		if c.wants || c.waiting || c.counts {
+			c.peer.asked = now
+		}
 		if c.counts && now.Sub(c.moved) >= stuckAfter {
 			c.counts = false
 			u.busy--
@@ -302,7 +453,7 @@ func (u *Uplink) end(c *upConn) {
 	if c.counts {
 		u.busy--
 	}
-	c.turn, c.counts, c.whole = false, false, false
+	c.turn, c.counts, c.whole, c.more = false, false, false, false
 }
 
 func (u *Uplink) unwait(c *upConn) {
@@ -318,32 +469,84 @@ func (u *Uplink) unwait(c *upConn) {
 	}
 }
 
-// next gives turns to those who have waited and were served least. The slice is
-// valid until the next call.
-func (u *Uplink) next(now time.Time) []ConnID {
+// next gives turns to those who have waited and were served least, and makes offers
+// for the turns to come. The slice is valid until the next call.
+func (u *Uplink) next(now time.Time) []Grant {
 	u.out = u.out[:0]
-	for len(u.wait) > 0 && (u.busy < u.limit(now) || u.climb.slack(now) || u.asking(now) <= 1) {
-		best := u.pick()
+	limit := u.limit(now)
+	if u.climb.slack(now) {
+		limit++
+	}
+	for len(u.wait) > 0 && (u.busy < limit || u.asking(now) <= 1) {
+		best := u.pick(u.wait)
 		u.floor = max(u.floor, best.peer.served)
 		u.unwait(best)
 		u.begin(now, best)
-		u.out = append(u.out, best.id)
+		u.out = append(u.out, Grant{Conn: best.id})
+	}
+	for u.turns && u.ahead(now, limit) <= u.reply+u.reply/2+offerMargin {
+		best := u.pick(u.wanting())
+		if best == nil {
+			break
+		}
+		best.offered = now
+		u.out = append(u.out, Grant{best.id, true})
 	}
 	return u.out
 }
 
-// pick returns one of those that were served least, give or take a turn: any of
-// them, lest all the peers of a crowd send to the same one at the same time.
-func (u *Uplink) pick() *upConn {
+// wanting returns the conns that may be made an offer.
+func (u *Uplink) wanting() []*upConn {
+	u.list = u.list[:0]
+	for _, c := range u.conns {
+		if c.wants && c.offered.IsZero() && !c.waiting && !c.more {
+			u.list = append(u.list, c)
+		}
+	}
+	slices.SortFunc(u.list, func(a, b *upConn) int { return cmp.Compare(a.id, b.id) })
+	return u.list
+}
+
+// ahead estimates when the next turn can begin that nobody has been offered yet.
+func (u *Uplink) ahead(now time.Time, limit int) time.Duration {
+	due := len(u.wait) // turns before that one
+	var left float64   // bytes of those under way
+	for _, c := range u.conns {
+		if !c.offered.IsZero() || c.more {
+			due++
+		}
+		if c.counts {
+			left += max(0, TurnBytes-float64(c.sent-c.begun)) + float64(c.unacked())
+		}
+	}
+	due -= max(0, limit-u.busy)
+	if due < 0 {
+		return 0
+	}
+	if u.climb.top == 0 {
+		return time.Hour
+	}
+	if u.busy > 0 {
+		left /= float64(u.busy) // the first of them ends
+	}
+	bytes := left + float64(due)*TurnBytes
+	return time.Duration(bytes / u.climb.top * float64(time.Second))
+}
+
+// pick returns, of those that were served least, give or take two turns, one that waits
+// for the fewest leaves: any of them, lest all the peers of a crowd send to the same one.
+func (u *Uplink) pick(list []*upConn) (best *upConn) {
 	least := math.Inf(1)
-	for _, c := range u.wait {
+	for _, c := range list {
 		least = min(least, c.peer.served)
 	}
-	var best *upConn
 	n := 0
-	for _, c := range u.wait {
-		if c.peer.served > least+TurnBytes {
+	for _, c := range list {
+		if c.peer.served > least+2*TurnBytes || best != nil && c.load > best.load {
 			continue
+		}
+		if best != nil && c.load < best.load {
+			n = 0
 		}
 		if n++; u.rng.IntN(n) == 0 {
 			best = c
@@ -355,7 +558,7 @@ func (u *Uplink) pick() *upConn {
 // begin starts a turn; the one before may have bytes under way still.
 func (u *Uplink) begin(now time.Time, c *upConn) {
 	u.end(c)
-	c.turn, c.counts, c.moved = true, true, now
+	c.turn, c.counts, c.moved, c.begun = true, true, now, c.sent
 	u.busy++
 }
 

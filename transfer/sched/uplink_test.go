@@ -41,9 +41,13 @@ func (s *upSim) add(p string, link float64) *upSimConn {
 	return c
 }
 
-func (s *upSim) grant(ids []ConnID) {
-	for _, id := range slices.Clone(ids) {
-		c := s.all[id-1]
+func (s *upSim) grant(grants []Grant) {
+	for _, g := range slices.Clone(grants) {
+		c := s.all[g.Conn-1]
+		if g.Offer {
+			s.grant(s.u.Ask(s.now, c.id))
+			continue
+		}
 		c.turn, c.left = true, mib
 	}
 }
@@ -192,13 +196,13 @@ func TestUplinkGotWithoutProgress(t *testing.T) {
 	if u.Ask(now, 2); u.Busy() != 1 {
 		t.Fatalf("%d turns under way", u.Busy())
 	}
-	var got []ConnID
+	var got []Grant
 	for range 10 {
 		now = now.Add(stuckAfter / 5)
 		u.Got(now, 1, 0, time.Millisecond)
 		got = append(got, u.Tick(now)...)
 	}
-	if !slices.Equal(got, []ConnID{2}) {
+	if !slices.Equal(got, []Grant{{Conn: 2}}) {
 		t.Errorf("turns of %v", got)
 	}
 }

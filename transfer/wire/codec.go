@@ -28,7 +28,7 @@ func AppendHeader(b []byte, h Header) []byte {
 }
 
 // Known tells whether the kind is one this version defines.
-func (k Kind) Known() bool { return k >= KindHello && k <= KindPart }
+func (k Kind) Known() bool { return k >= KindHello && k <= KindOffer }
 
 // Check bounds the body's length, before anything is allocated for it.
 func (h Header) Check() error {
@@ -98,6 +98,8 @@ func decode(k Kind, r *reader) Message {
 		return Cancel{Handle: r.u32(), Runs: r.runs()}
 	case KindBlocks:
 		return Blocks{ID: r.u32(), CIDs: r.cids()}
+	case KindInterest:
+		return Interest{Handle: r.u32(), Flags: r.u8(), Load: r.u16()}
 	case KindNode:
 		return Node{Handle: r.u32(), Index: r.u32(), Block: r.rest()}
 	case KindData:
@@ -129,6 +131,8 @@ func decodeProvider(k Kind, r *reader) Message {
 		return Choke{Handle: r.u32()}
 	case KindUnchoke:
 		return Unchoke{Handle: r.u32()}
+	case KindOffer:
+		return Offer{Handle: r.u32(), Bytes: r.u32()}
 	case KindPeers:
 		return Peers{Handle: r.u32(), Peers: r.peers()}
 	case KindGone:

@@ -32,6 +32,8 @@ func (Pace) kind() Kind     { return KindPace }
 func (Got) kind() Kind      { return KindGot }
 func (Begin) kind() Kind    { return KindBegin }
 func (Part) kind() Kind     { return KindPart }
+func (Interest) kind() Kind { return KindInterest }
+func (Offer) kind() Kind    { return KindOffer }
 
 func (m Hello) append(b []byte) []byte {
 	b = binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(b, m.MinVersion), m.MaxVersion)
@@ -105,6 +107,12 @@ func (m Got) append(b []byte) []byte  { return binary.BigEndian.AppendUint64(b, 
 
 func (m Begin) append(b []byte) []byte { return u32s(b, m.Handle, m.Leaf, m.Size) }
 func (m Part) append(b []byte) []byte  { return append(b, m.Payload...) }
+
+func (m Interest) append(b []byte) []byte {
+	return binary.BigEndian.AppendUint16(append(u32s(b, m.Handle), m.Flags), m.Load)
+}
+
+func (m Offer) append(b []byte) []byte { return u32s(b, m.Handle, m.Bytes) }
 
 func u32s(b []byte, vs ...uint32) []byte {
 	for _, v := range vs {

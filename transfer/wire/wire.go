@@ -44,9 +44,13 @@ import (
 // leaves out: one that it sends to a requester is [Gone] for the others with
 // [CodeElsewhere], until it has dealt out what they ask for. Then it offers all of
 // them again with [HaveAll]. So a copy of the whole is out soon, and requesters
-// swap the rest; one that keeps nothing ([WantReads]) has no part in it. To send
-// whole leaves in turn, rather than all of them slowly, it asks with [Pace] to hear
-// how much has got through; [Got] tells it.
+// swap the rest; one that keeps nothing ([WantReads]) has no part in it.
+//
+// A provider whose uplink is what limits a crowd sends whole leaves in turn, rather
+// than all of them slowly: it chokes everybody ([Choke]) and makes an [Offer] to the
+// one whose turn it is. So a requester decides at the last moment what to ask of whom,
+// and nothing waits in queues while others could send it. With [Pace] the provider
+// asks to hear how much has got through; [Got] tells it.
 //
 // A peer that breaks a limit or the order of messages, or sends what was never
 // asked, is reset.
@@ -103,6 +107,8 @@ const (
 	KindGot      Kind = 24
 	KindBegin    Kind = 25
 	KindPart     Kind = 26
+	KindInterest Kind = 27
+	KindOffer    Kind = 28
 )
 
 // Run is the leaves [First, First+Count) of a root's leaf sequence (all its
@@ -165,7 +171,7 @@ type (
 	}
 
 	// Cancel takes back requested leaves that are not yet sent. It has no answer:
-	// such a leaf may still arrive.
+	// such a leaf may still arrive, or break off.
 	//
 	//	u32 handle | runs
 	Cancel struct {
@@ -196,6 +202,25 @@ type Got struct{ Total uint64 }
 //
 //	u32 bytes between them, 0: none
 type Pace struct{ Every uint32 }
+
+// Interest tells a provider that has sent Choke whether the requester would take an
+// Offer now, and how many leaves are on their way to it from anybody: among many, one
+// that waits for few is served best first. It is sent in answer to each Choke, to an
+// Offer that is not taken, and when it changes.
+//
+//	u32 handle | u8 flags | u16 leaves on their way
+type Interest struct {
+	Handle uint32
+	Flags  uint8 // InterestWants, InterestChoked, InterestDeclines
+	Load   uint16
+}
+
+// The flags of Interest.
+const (
+	InterestWants    uint8 = 1 // an Offer would be taken
+	InterestChoked   uint8 = 2 // this answers a Choke: no request from before it follows
+	InterestDeclines uint8 = 4 // this answers an Offer
+)
 
 // WantPeers asks for Peers messages about the root.
 const WantPeers uint32 = 1
@@ -268,16 +293,23 @@ type (
 	Begin struct{ Handle, Leaf, Size uint32 }
 
 	// Part is the next bytes of the leaf begun, or none: the rest will not come, for
-	// the subscription has ended.
+	// the leaf was cancelled or the subscription has ended.
 	//
 	//	payload, to the end of the body
 	Part struct{ Payload []byte }
 
 	// Choke: the provider has dropped the handle's unsent requests and takes no
-	// more until Unchoke.
+	// more until Unchoke, but for one at each Offer. The requester says by Interest
+	// whether it would like one.
 	//
 	//	u32 handle
 	Choke struct{ Handle uint32 }
+
+	// Offer: though choked, the requester may ask once for leaves of so many bytes, or
+	// for one that is larger. It answers with Request or Interest.
+	//
+	//	u32 handle | u32 bytes
+	Offer struct{ Handle, Bytes uint32 }
 
 	// Unchoke: the provider takes requests again.
 	//

@@ -121,6 +121,10 @@ func vectors(t testing.TB) []vector {
 		{"pace", Pace{65536}, `00000004 17 00010000`},
 		{"begin", Begin{1, 2, 1 << 20}, `0000000c 19 00000001 00000002 00100000`},
 		{"part", Part{[]byte("abc")}, `00000003 1a 616263`},
+		{"interest", Interest{7, InterestWants | InterestChoked, 2}, `
+			00000007 1b
+			00000007 03 0002   # wants an offer, answers a choke, two leaves on their way`},
+		{"offer", Offer{7, 1 << 20}, `00000008 1c 00000007 00100000`},
 		{"got", Got{1 << 32}, `00000008 18 0000000100000000`},
 	}
 }
