@@ -45,7 +45,10 @@ type model struct {
 	held  map[Leaf]bool
 	peers map[peer.ID]*modelPeer
 	done  int
-	in    func(n int) int // the next choice, below n
+
+	offered *modelPeer      // has made an offer
+	answers int             // to that
+	in      func(n int) int // the next choice, below n
 }
 
 func newModel(t testing.TB, cfg Config, in func(int) int) *model {
@@ -160,11 +163,31 @@ func (m *model) need() {
 	m.handle(Need{runs})
 }
 
-// refusal chokes, unchokes (as often as the rest together) or sends us away.
+// refusal chokes, makes an offer, unchokes (as often as the rest together) or sends us away.
 func (m *model) refusal(id peer.ID, p *modelPeer) {
-	switch m.in(4) {
+	switch m.in(6) {
 	case 0:
 		m.tell(p, Choke{Peer: id}, func() { p.away, p.owes = true, map[Leaf]bool{} })
+	case 4:
+		if p == nil {
+			return
+		}
+		coming := []Leaf{m.leaf()} // perhaps not owed
+		owes := map[Leaf]bool{}
+		if l, ok := m.owed(p); ok {
+			coming, owes[l] = append(coming, l), true
+		}
+		if p.owes[coming[0]] {
+			owes[coming[0]] = true
+		}
+		m.tell(p, Choke{id, coming}, func() { p.away, p.owes = true, owes })
+	case 5:
+		m.offered, m.answers = p, 0
+		m.handle(Offer{id, int64(m.in(4 << 20))})
+		if p != nil && p.away && m.answers == 0 {
+			m.t.Fatalf("an offer of %s has no answer", id)
+		}
+		m.offered = nil
 	case 1:
 		d := time.Duration(m.in(2000)) * time.Millisecond
 		m.tell(p, Busy{id, d}, func() { p.busy, p.owes = m.now+d, map[Leaf]bool{} })
@@ -274,6 +297,12 @@ func (m *model) handle(ev Event) {
 				}
 				delete(p.owes, l)
 			})
+		case Interest:
+			if p := m.peers[a.Peer]; p == nil || !p.away {
+				m.t.Fatalf("%T: %v for a peer that has not choked us", ev, a)
+			} else if a.Declines && p == m.offered {
+				m.answers++
+			}
 		case Drop:
 			delete(m.peers, a.Peer)
 		case Done:
@@ -290,7 +319,10 @@ func (m *model) handle(ev Event) {
 func (m *model) request(ev Event, a Request) {
 	m.t.Helper()
 	p := m.peers[a.Peer]
-	if p == nil || p.away || m.now < p.busy || a.Run.Count == 0 || a.Run.Count > m.s.cfg.MaxRun {
+	if p != nil && p == m.offered {
+		m.answers++
+	}
+	if p == nil || p.away && p != m.offered || m.now < p.busy || a.Run.Count == 0 || a.Run.Count > m.s.cfg.MaxRun {
 		m.t.Fatalf("%T: request %v of a peer that is not there or away: %+v", ev, a, p)
 	}
 	last := Leaf(0)
@@ -302,7 +334,11 @@ func (m *model) request(ev Event, a Request) {
 		p.owes[l] = true
 	})
 	q := m.s.byID[a.Peer]
-	if over := q.out - q.window; over > m.s.t.cost(last) && over > 2<<20 {
+	window := q.window
+	if p == m.offered {
+		window = max(window, q.out) // the offer's business
+	}
+	if over := q.out - window; over > m.s.t.cost(last) && over > 2<<20 {
 		m.t.Fatalf("%T: %s owes %d bytes over its window of %d", ev, a.Peer, over, q.window)
 	}
 }
