@@ -37,8 +37,8 @@ func TestRestartAnnouncesNothingAgain(t *testing.T) {
 		})
 	}
 	announcedAll(n, len(roots))
-	if sent := n.Status().Sent; sent < int64(len(roots))*enoughHolders {
-		t.Errorf("%d records sent at first", sent)
+	if sent := n.Status().Sent; sent < int64(len(roots)) { // how many a root needs depends on who is known by then
+		t.Errorf("%d records sent at first, for %d roots", sent, len(roots))
 	}
 	n.stop(t)
 
@@ -49,7 +49,7 @@ func TestRestartAnnouncesNothingAgain(t *testing.T) {
 	provide(t, again, append(roots, root(1000))...)
 	f, err := again.AwaitFindable(ctx, root(1000))
 	must(t, err)
-	if !f.OK || f.Needed != enoughHolders {
+	if !f.OK || f.Needed < 1 || f.Needed > enoughHolders || f.Holders < f.Needed {
 		t.Fatalf("findable %+v", f)
 	}
 	announcedAll(again, len(roots)+1)
