@@ -44,6 +44,7 @@ func (v *server) chokeServe(sv *serve, on bool) {
 		v.dropRequests(sv)
 		sv.choke.on = true
 		sv.choke.unheeded++
+		sv.hungry.Store(true) // until it says that it is not
 		v.choked++
 		v.c.send(wire.Choke{Handle: sv.handle})
 		return

@@ -15,6 +15,7 @@ import (
 const (
 	gotEvery   = 32 << 10               // payload bytes between Got messages, when they are asked for
 	leastEvery = 16 << 10               // and at least, whatever a peer asks
+	paceWait   = 300 * time.Millisecond // for the first Got
 	uplinkTick = 100 * time.Millisecond // how soon a turn that stands still is noticed
 )
 
@@ -99,24 +100,34 @@ func (u *uplink) asked(c *conn) {
 }
 
 // begin reports whether it is the conn's turn to send leaves, or else lets it wait
-// for one: its writer is woken.
+// for one: its writer is woken. In a crowd it waits a little for the peer to tell what has
+// got through: without that, all of a leaf would go into buffers at once, ahead of what is
+// said, and of other leaves.
 func (u *uplink) begin(c *conn) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if c.turns.mine {
-		return true
-	}
 	now := time.Now()
-	u.grant(u.sched.Ask(now, c.turns.id))
-	if u.slow {
-		u.slow = false
-		select {
-		case u.begun <- struct{}{}:
-		default: // it has been told
-		}
+	if !c.turns.mine {
+		u.grant(u.sched.Ask(now, c.turns.id))
+		u.hurry()
 	}
 	u.pace(now, c)
+	if _, told := u.sched.Room(now, c.turns.id); c.turns.paced && !told && now.Sub(c.turns.asked) < paceWait {
+		return false
+	}
 	return c.turns.mine
+}
+
+// hurry makes the clock tick for turns. mu is held.
+func (u *uplink) hurry() {
+	if !u.slow {
+		return
+	}
+	u.slow = false
+	select {
+	case u.begun <- struct{}{}:
+	default: // it has been told
+	}
 }
 
 // pace asks the peer to tell what has got through while that matters. mu is held.
