@@ -28,22 +28,20 @@ func SafeName(name string) string {
 		}
 		return r
 	}, name)
-	name = strings.TrimLeft(name, ". ")
-	name = shortened(name)
-	name = strings.TrimRight(name, ". ")
+	name = shortened(strings.TrimLeft(name, ". "))
 	if base, _, _ := strings.Cut(strings.ToUpper(name), "."); reserved[base] {
-		name = "_" + name
+		name = shortened("_" + name)
 	}
 	return name
 }
 
-// shortened cuts name to maxName bytes between two characters.
+// shortened cuts name to maxName bytes between two characters, and takes dots and spaces from its end, which Windows ignores.
 func shortened(name string) string {
 	for len(name) > maxName {
 		_, n := utf8.DecodeLastRuneInString(name)
 		name = name[:len(name)-n]
 	}
-	return name
+	return strings.TrimRight(name, ". ")
 }
 
 // reserved are the device names of Windows.
