@@ -2,7 +2,6 @@ package sched
 
 import (
 	"cmp"
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -369,30 +368,6 @@ func (u *Uplink) Room(now time.Time, id ConnID) (bytes int64, known bool) {
 		room = leastUnacked / 4
 	}
 	return room, true
-}
-
-// Trace is a debugging aid.
-func (u *Uplink) Trace(now time.Time) string {
-	want, off := 0, 0
-	var loads []int
-	for _, c := range u.conns {
-		if c.wants {
-			want++
-			loads = append(loads, c.load)
-		}
-		if !c.offered.IsZero() {
-			off++
-		}
-	}
-	rtt := time.Duration(0)
-	for _, c := range u.conns {
-		rtt = max(rtt, c.rtt)
-	}
-	l := u.climb.n
-	if u.climb.tried > 0 {
-		l = u.climb.tried
-	}
-	return fmt.Sprintf("turns=%v busy=%d limit=%d wait=%d offered=%d wants=%d loads=%v flow=%.1f top=%.1f reply=%v rtt=%v conns=%d", u.turns, u.busy, l, len(u.wait), off, want, loads, u.climb.flow/1e6, u.climb.top/1e6, u.reply, rtt, len(u.conns))
 }
 
 // Busy returns how many turns are under way.
