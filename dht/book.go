@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	maxMDNS    = 256       // peers known from the local link only
-	forgetMDNS = time.Hour // such a peer is forgotten when nothing was heard of it for so long; see dialled
+	maxMDNS    = 256       // peers known from the local link
+	forgetMDNS = time.Hour // a peer is no longer counted as one of the link when nothing was heard of it for so long; see dialled
 )
 
 // source says where a peer was met; a peer may have several.
@@ -79,10 +79,10 @@ func (b *book) meet(info peer.AddrInfo, from source) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	k := b.peers[info.ID]
+	if from == fromMDNS && (k == nil || k.sources&fromMDNS == 0) && b.countLocked(fromMDNS) >= maxMDNS && !b.evictLocked(fromMDNS) {
+		return
+	}
 	if k == nil {
-		if from == fromMDNS && b.countLocked(fromMDNS) >= maxMDNS && !b.evictLocked(fromMDNS) {
-			return
-		}
 		k = &known{}
 		b.peers[info.ID] = k
 	}
@@ -103,30 +103,33 @@ func (b *book) meet(info peer.AddrInfo, from source) {
 	b.changed.fire()
 }
 
-func (b *book) countLocked(only source) int {
+func (b *book) countLocked(from source) int {
 	n := 0
 	for _, k := range b.peers {
-		if k.sources == only {
+		if k.sources&from != 0 {
 			n++
 		}
 	}
 	return n
 }
 
-// evictLocked forgets the peer of one source only that has failed most often, if one has.
-func (b *book) evictLocked(only source) bool {
+// evictLocked drops the peer of a source that has failed most often, if one has.
+func (b *book) evictLocked(from source) bool {
 	var worst peer.ID
 	most := 0
 	for id, k := range b.peers {
-		if k.sources == only && k.fails > most {
+		if k.sources&from != 0 && k.fails > most {
 			worst, most = id, k.fails
 		}
 	}
-	delete(b.peers, worst)
-	return most > 0
+	if most == 0 {
+		return false
+	}
+	b.dropLocked(worst, from)
+	return true
 }
 
-// dialled notes how a dial went. A peer of the local link is kept while it fails: our mDNS tells of each announcement once, so who
+// dialled notes how a dial went. A peer of the local link is kept for a time while it fails: our mDNS tells of each announcement once, so who
 // was forgotten while a cable was out would not be heard of again when it is back.
 func (b *book) dialled(p peer.ID, err error, now time.Time) {
 	b.mu.Lock()
@@ -142,7 +145,15 @@ func (b *book) dialled(p peer.ID, err error, now time.Time) {
 	}
 	k.fails++
 	k.next = now.Add(pauseAfter(k.fails))
-	if k.sources == fromMDNS && now.Sub(later(k.heard, k.reached)) >= forgetMDNS {
+	if k.sources&fromMDNS != 0 && now.Sub(later(k.heard, k.reached)) >= forgetMDNS {
+		b.dropLocked(p, fromMDNS)
+	}
+}
+
+// dropLocked takes a source from a peer, and forgets the peer when it has no other.
+func (b *book) dropLocked(p peer.ID, from source) {
+	k := b.peers[p]
+	if k.sources &^= from; k.sources == 0 {
 		delete(b.peers, p)
 	}
 }

@@ -122,14 +122,47 @@ func TestRetry(t *testing.T) {
 }
 
 func TestGrowth(t *testing.T) {
-	g := growth{k: 20}
+	r := renewal{k: 20}
 	var at []int
 	for _, size := range []int{1, 5, 5, 20, 20, 30, 38, 38, 38, 50, 50, 76, 76, 10, 90, 90, 152, 152} {
-		if g.outgrown(size) {
+		if r.look(time.Time{}, size, nil); r.due(time.Time{}) != "" {
 			at = append(at, size)
+			r.done()
 		}
 	}
 	if want := []int{38, 76, 152}; !slices.Equal(at, want) {
 		t.Errorf("announced at %v", at)
+	}
+}
+
+// TestMovedIsAnnounced: records hold addresses; when one of them is gone, and the others have stayed for a while, all are sent again.
+func TestMovedIsAnnounced(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	r := renewal{last: announcement{Addrs: []string{"/a", "/b"}}}
+	moved := func(after time.Duration, addrs ...string) bool {
+		t.Helper()
+		now = now.Add(after)
+		r.look(now, 30, addrs)
+		why := r.due(now)
+		if why != "" {
+			r.done()
+		}
+		return why != ""
+	}
+	if moved(0, "/a", "/b", "/c") || moved(addrsSettle, "/a", "/b", "/c") {
+		t.Error("an address more is no reason")
+	}
+	if moved(0, "/c") || moved(addrsSettle-1, "/c") {
+		t.Error("they may come back")
+	}
+	if moved(1) || moved(addrsSettle) {
+		t.Error("nothing to announce")
+	}
+	if moved(0, "/c") || !moved(addrsSettle, "/c") || moved(time.Hour, "/c") {
+		t.Error("want one announcement")
+	}
+	r.last.Addrs = []string{"/c"}
+	if moved(0, "/d") || !moved(addrsSettle, "/d") || moved(0, "/e") || moved(movedPause-1, "/e") || !moved(1, "/e") {
+		t.Error("want one announcement, and the next after a pause")
 	}
 }

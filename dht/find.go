@@ -16,13 +16,14 @@ const (
 	firstRound  = 250 * time.Millisecond // between the first and the second round of a search; then it doubles
 	idleRound   = 15 * time.Second       // at most, while nobody was found
 	foundRound  = 30 * time.Second       // at most, once somebody was found
+	lateRound   = 4 * time.Second        // pauses longer than this come when whoever was found has been dialled
 	repeatAfter = 30 * time.Second       // a provider is reported again after this, or with a new address
 	askTimeout  = 3 * time.Second        // for a connected peer to answer
 	askAtOnce   = 16                     // connected peers asked at the same time
 	askPerRound = 64                     // connected peers asked in one round
 	lookupLimit = 30 * time.Second       // for one walk through the DHT
 	maxReported = 2048                   // providers remembered per search; later ones are not reported
-	maxLocated  = 8                      // providers without an address that one walk looks up
+	maxLocated  = 8                      // providers that one walk looks up
 )
 
 // Where a provider was heard of.
@@ -154,8 +155,9 @@ func (s *search) round(ctx context.Context) {
 	clear(s.tried)
 	s.toAsk, s.newcome = nil, true
 	if !s.looking {
+		late := s.pause > lateRound
 		s.looking = true
-		s.workers.Go(func() { s.lookup(ctx) })
+		s.workers.Go(func() { s.lookup(ctx, late) })
 	}
 }
 
@@ -198,21 +200,27 @@ func (s *search) ask(ctx context.Context, p peer.ID) {
 	}
 }
 
-// lookup walks the DHT once. The walk is cut off when it has given more providers than a search reports, since kad-dht
+// lookup walks the DHT once. It also asks where those providers are now that are without a usable address, or, late in a search,
+// that nobody has reached: a record outlives its addresses. The walk is cut off when it has given more providers than a search reports, since kad-dht
 // keeps all of them until it ends; its channel is always read to the end.
-func (s *search) lookup(ctx context.Context) {
+func (s *search) lookup(ctx context.Context, late bool) {
 	lctx, cancel := context.WithTimeout(ctx, lookupLimit)
 	defer cancel()
 	lctx, events := routing.RegisterForQueryEvents(lctx)
-	s.workers.Go(func() { s.follow(ctx, events) })
-	var lost []peer.ID // providers without a usable address: a record outlives them
+	followed := make(chan struct{})
+	s.workers.Go(func() {
+		s.follow(ctx, events)
+		close(followed)
+	})
+	var lost []peer.ID
 	n := 0
 	for prov := range s.d.kad.FindProvidersAsync(lctx, s.c, 0) {
 		if n++; n > maxReported {
 			cancel()
 			continue
 		}
-		if len(s.d.addrsOf(prov)) == 0 && prov.ID != s.d.host.ID() && len(lost) < maxLocated {
+		stale := len(s.d.addrsOf(prov)) == 0 || late && !s.d.connected(prov.ID)
+		if stale && prov.ID != s.d.host.ID() && len(lost) < maxLocated {
 			lost = append(lost, prov.ID)
 		}
 		s.hit(lctx, prov, SourceDHT)
@@ -224,6 +232,8 @@ func (s *search) lookup(ctx context.Context) {
 		}
 		stop()
 	}
+	cancel()
+	<-followed // or it speaks of this lookup when the next one runs
 	select {
 	case s.looked <- struct{}{}:
 	case <-ctx.Done():

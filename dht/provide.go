@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/ipfs/go-cid"
-	"github.com/ipfs/go-datastore"
 	"github.com/libp2p/go-libp2p-kad-dht/provider"
 	"github.com/libp2p/go-libp2p/core/peer"
 	mh "github.com/multiformats/go-multihash"
@@ -20,9 +18,6 @@ const (
 	offlineDelay  = 365 * 24 * time.Hour   // see newSweeper
 	failurePause  = 100 * time.Millisecond // see router
 )
-
-// sizeRow holds the size that the routing table had when everything was last announced.
-var sizeRow = datastore.NewKey("/announced-at-size")
 
 // Provide adds roots to the durable set that this node provides. When it returns they are recorded, and whoever asks
 // this node is told; peers closest to each root are told in the background, at once or when the first peer appears,
@@ -46,7 +41,7 @@ func (d *DHT) Provide(ctx context.Context, roots ...cid.Cid) error {
 
 // provide records hashes and hands those that are new to the sweeper.
 func (d *DHT) provide(ctx context.Context, hashes []mh.Multihash) error {
-	d.roots.need(d.kad.RoutingTable().Size())
+	d.roots.need(d.leastTable(), false)
 	fresh, err := d.roots.add(ctx, hashes)
 	if err != nil || len(fresh) == 0 {
 		return err
@@ -73,6 +68,22 @@ func (d *DHT) Unprovide(ctx context.Context, roots ...cid.Cid) error {
 		return fmt.Errorf("unprovide: %w", err)
 	}
 	return d.drop(ctx, going)
+}
+
+// Provided lists the roots in the set, as raw CIDs: of a CID only the hash counts in the DHT.
+func (d *DHT) Provided(ctx context.Context) ([]cid.Cid, error) {
+	if err := d.up(ctx); err != nil {
+		return nil, fmt.Errorf("list what is provided: %w", err)
+	}
+	all, err := d.roots.list(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list what is provided: %w", err)
+	}
+	out := make([]cid.Cid, len(all))
+	for i, h := range all {
+		out[i] = cid.NewCidV1(cid.Raw, h)
+	}
+	return out, nil
 }
 
 // drop ends what leave began.
@@ -201,7 +212,7 @@ func (r *router) awaitWork(ctx context.Context) error {
 }
 
 // keepAnnounced sees to it that every root reaches somebody: it ends what a crash interrupted, writes down what has been
-// announced, announces again what nobody took, and everything when the network has outgrown the last announcement.
+// announced, announces again what nobody took, and everything when the last announcement is no longer true.
 func (d *DHT) keepAnnounced(ctx context.Context) error {
 	going, err := d.resume(ctx)
 	if err != nil {
@@ -219,10 +230,10 @@ func (d *DHT) keepAnnounced(ctx context.Context) error {
 	ticker := time.NewTicker(announcePause)
 	defer ticker.Stop()
 	retry := retry{pause: announcePause, next: time.Now()} // what an earlier run has not announced is due
-	growth := growth{k: d.profile.BucketSize, announced: d.loadSize(ctx)}
+	renewal := d.loadRenewal(ctx)
 	for {
 		// A full disk must not end the daemon's part in the network: say so and go on.
-		if err := d.announceTick(ctx, &retry, &growth); err != nil && ctx.Err() == nil {
+		if err := d.announceTick(ctx, &retry, &renewal); err != nil && ctx.Err() == nil {
 			d.log.Warn("announcing roots failed, trying again", "err", err)
 		}
 		select {
@@ -233,85 +244,46 @@ func (d *DHT) keepAnnounced(ctx context.Context) error {
 	}
 }
 
-func (d *DHT) announceTick(ctx context.Context, retry *retry, growth *growth) error {
+func (d *DHT) announceTick(ctx context.Context, retry *retry, renewal *renewal) error {
 	if err := d.roots.flush(ctx); err != nil {
 		return err
 	}
-	size := d.kad.RoutingTable().Size()
-	d.roots.need(size)
-	_, wait := d.roots.size()
-	if growth.outgrown(size) {
-		return d.announceAll(ctx, size)
+	now, size := time.Now(), d.kad.RoutingTable().Size()
+	renewal.look(now, size, addrStrings(d.kad.FilteredAddrs()))
+	d.roots.need(d.leastTable(), renewal.settled)
+	if why := renewal.due(now); why != "" {
+		return d.announceAll(ctx, renewal, why)
 	}
-	if size > 0 && retry.due(time.Now(), wait) {
+	if renewal.first(now) {
+		renewal.last.Addrs = renewal.addrs
+		return d.saveRenewal(ctx, renewal)
+	}
+	_, wait := d.roots.size()
+	if size > 0 && retry.due(now, wait) {
 		d.log.Debug("announcing again what nobody took", "roots", wait)
 		return d.sweeper.StartProviding(true, d.roots.waitingList()...)
 	}
 	return nil
 }
 
+// leastTable is how many peers there are to tell at least: in the network of the whole world enough, whomever we know yet.
+func (d *DHT) leastTable() int {
+	if d.profile.PublicOnly {
+		return enoughHolders
+	}
+	return d.kad.RoutingTable().Size()
+}
+
 // announceAll announces every root, whatever the schedule says.
-func (d *DHT) announceAll(ctx context.Context, size int) error {
+func (d *DHT) announceAll(ctx context.Context, r *renewal, why string) error {
 	all, err := d.keys.Get(ctx, "")
 	if err != nil {
 		return fmt.Errorf("keystore: %w", err)
 	}
-	d.log.Debug("the network has grown, announcing everything again", "table", size, "roots", len(all))
+	d.log.Debug("announcing everything again", "because", why, "roots", len(all))
 	if err := d.sweeper.StartProviding(true, all...); err != nil {
 		return err
 	}
-	return d.state.Put(ctx, sizeRow, strconv.AppendInt(nil, int64(size), 10))
-}
-
-func (d *DHT) loadSize(ctx context.Context) int {
-	v, err := d.state.Get(ctx, sizeRow)
-	if err != nil {
-		return 0
-	}
-	n, err := strconv.Atoi(string(v))
-	if err != nil || n < 0 {
-		return 0
-	}
-	return n
-}
-
-// retry decides when waiting roots are announced again: when none has got out for a while, with growing pauses.
-type retry struct {
-	pause time.Duration
-	next  time.Time
-	last  int
-}
-
-func (r *retry) due(now time.Time, wait int) bool {
-	progress := wait < r.last
-	r.last = wait
-	if wait == 0 || progress {
-		r.pause, r.next = announcePause, time.Time{}
-		return false
-	}
-	if now.Before(r.next) {
-		return false
-	}
-	first := r.next.IsZero()
-	r.next = now.Add(r.pause)
-	r.pause = min(2*r.pause, announceRetry)
-	return !first // what has just come is being announced already
-}
-
-// growth decides when a network has outgrown its records: those of a root lie on the k nodes that were closest when it
-// was announced, and in a network of twice the size half of these are no longer asked. Up to k nodes everybody is asked.
-type growth struct {
-	k         int
-	announced int // table size at the last announcement of everything
-	last      int
-}
-
-func (g *growth) outgrown(size int) bool {
-	settled := size <= g.last
-	g.last = size
-	if !settled || size <= g.k || size < 2*g.announced {
-		return false
-	}
-	g.announced = size
-	return true
+	r.done()
+	return d.saveRenewal(ctx, r)
 }

@@ -33,8 +33,9 @@ func (d *DHT) resume(ctx context.Context) ([]mh.Multihash, error) {
 		if region.prefix != "" {
 			key = key.ChildString(region.prefix)
 		}
-		if err := sweeps.Put(ctx, key, []byte{}); err != nil {
-			return nil, fmt.Errorf("resume announcing: %w", err)
+		if err := sweeps.Put(ctx, key, []byte{}); err != nil { // costs traffic, nothing else
+			d.log.Warn("what was announced is announced again", "err", err)
+			break
 		}
 	}
 	close(d.loaded)

@@ -110,7 +110,7 @@ func TestEnoughHolders(t *testing.T) {
 	a, b := root(1).Hash(), root(2).Hash()
 	_, err := r.add(ctx, []mh.Multihash{a, b})
 	must(t, err)
-	r.need(3)
+	r.need(3, true)
 	r.delivered(a, "peer one")
 	r.delivered(a, "peer two")
 	r.delivered(a, "peer two")
@@ -119,14 +119,19 @@ func TestEnoughHolders(t *testing.T) {
 		t.Errorf("waits %v, %d of %d", waits, have, enough)
 	}
 	changed := r.change.next()
-	r.need(2)
+	r.need(2, false)
+	r.need(0, true)
+	if _, _, enough := r.holding(a); enough != 3 {
+		t.Errorf("%d are enough while the table changes", enough)
+	}
+	r.need(2, true)
 	if waits, _, _ := r.holding(a); waits || !isClosed(changed) {
 		t.Error("two are enough now, and nobody was told")
 	}
 	if waits, _, _ := r.holding(b); !waits {
 		t.Error("one is not enough")
 	}
-	r.need(100)
+	r.need(100, false)
 	if _, _, enough := r.holding(b); enough != enoughHolders {
 		t.Errorf("%d are enough", enough)
 	}

@@ -50,7 +50,7 @@ type roots struct {
 }
 
 func newRoots(ds datastore.Batching) *roots {
-	return &roots{ds: ds, wait: map[string]holders{}, done: map[string]struct{}{}, enough: 1}
+	return &roots{ds: ds, wait: map[string]holders{}, done: map[string]struct{}{}, enough: enoughHolders}
 }
 
 // holders are peers that took the record of a waiting root, told apart by the end of their IDs.
@@ -283,6 +283,21 @@ func (r *roots) load(ctx context.Context, seen func(mh.Multihash, time.Time)) (g
 	return going, nil
 }
 
+// list is the whole set.
+func (r *roots) list(ctx context.Context) ([]mh.Multihash, error) {
+	var out []mh.Multihash
+	for e, err := range datastore.QueryIter(ctx, r.ds, query.Query{}) {
+		if err != nil {
+			return nil, fmt.Errorf("list roots: %w", err)
+		}
+		h, err := rootOf(e.Key)
+		if state, _ := decodeRoot(e.Value); err == nil && (state == waiting || state == announced) {
+			out = append(out, h)
+		}
+	}
+	return out, nil
+}
+
 // delivered notes that p took our record of h. It is called for every record sent, so it does no I/O.
 func (r *roots) delivered(h []byte, p peer.ID) {
 	r.sent.Add(1)
@@ -309,11 +324,14 @@ func (r *roots) settle(h string, have holders) bool {
 	return true
 }
 
-// need sets how many holders a root needs, by the size of the network. With fewer than before, some roots have enough.
-func (r *roots) need(size int) {
+// need sets how many holders a root needs, by the size of the network. With fewer than before, some roots have enough: that has to
+// be settled, since a table that fills, or has lost a link for a moment, says too little. An empty one says nothing.
+func (r *roots) need(size int, settled bool) {
 	r.mu.Lock()
 	before := r.enough
-	r.enough = min(max(size, 1), enoughHolders)
+	if enough := min(size, enoughHolders); enough > before || enough > 0 && settled {
+		r.enough = enough
+	}
 	fewer := r.enough < before
 	if fewer {
 		for h, have := range r.wait {

@@ -26,6 +26,7 @@ func TestRootsOutliveACrash(t *testing.T) {
 	reopen := func(total, wait, going int) *roots {
 		t.Helper()
 		r := newRoots(ds)
+		r.need(1, true)
 		left, err := r.load(ctx, func(mh.Multihash, time.Time) {})
 		must(t, err)
 		if n, w := r.size(); n != total || w != wait || len(left) != going {

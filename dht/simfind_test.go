@@ -20,7 +20,7 @@ const (
 // trial is one find or provide.
 type trial struct {
 	ok    bool
-	took  time.Duration // virtual: to the provider, or until the first peer holds the record
+	took  time.Duration // virtual: to the provider, or until enough peers hold the record
 	asked int           // messages sent meanwhile
 	hops  int           // from peer to peer, to the farthest one asked
 }

@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -95,12 +96,9 @@ func runSim(t *testing.T, seed uint64, n, finds int) {
 	w.lose(nil)
 	report(t, n, "find across, healed", w.findMany(finds/2, news, apart), damaged)
 
-	gone := map[int]bool{}
-	for _, p := range w.some(n * 3 / 10) {
-		gone[p.num] = true
-	}
+	gone := w.leavers(n*3/10, append(places, news...))
 	w.lose(func(from, to int) bool { return gone[from] || gone[to] })
-	left := func(from *simPeer, p place) bool { return !gone[from.num] && !gone[p.by.num] }
+	left := func(from *simPeer, _ place) bool { return !gone[from.num] }
 	report(t, n, "find, 30 % have left", w.findMany(finds, append(places, news...), left), damaged)
 }
 
@@ -111,6 +109,17 @@ func (w *world) some(n int) []*simPeer {
 		out = append(out, w.peers[i])
 	}
 	return out
+}
+
+// leavers are n peers chosen at random, by number, of those that provide none of the places.
+func (w *world) leavers(n int, places []place) map[int]bool {
+	gone := map[int]bool{}
+	for _, p := range w.some(len(w.peers)) {
+		if len(gone) < n && !slices.ContainsFunc(places, func(pl place) bool { return pl.by == p }) {
+			gone[p.num] = true
+		}
+	}
+	return gone
 }
 
 // report prints a row of the table and judges it.

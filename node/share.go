@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -78,12 +79,33 @@ func (n *Node) provide(ctx context.Context, root cid.Cid) error {
 	return nil
 }
 
-// provideShares announces what earlier runs shared: the DHT remembers roots for each
-// network, and this may be another network than last time.
+// provideShares announces what earlier runs shared, and takes back what was removed since:
+// the DHT remembers roots for each network, and without a daemon or in another network
+// nobody could tell it.
 func (n *Node) provideShares(ctx context.Context) error {
-	shares, err := n.store.Shares()
+	provided, err := n.dht.Provided(ctx)
+	if err != nil {
+		return ended(ctx, err)
+	}
+	shares, err := n.store.Shares() // after provided: a share is stored before it is provided
 	if err != nil {
 		return fmt.Errorf("list shares: %w", err)
+	}
+	shared := make(map[string]struct{}, len(shares))
+	for _, s := range shares {
+		shared[string(s.Root.Hash())] = struct{}{}
+	}
+	removed := slices.DeleteFunc(provided, func(c cid.Cid) bool {
+		_, still := shared[string(c.Hash())]
+		return still
+	})
+	if len(removed) > 0 {
+		if err := n.dht.Unprovide(ctx, removed...); err != nil {
+			return ended(ctx, fmt.Errorf("withdraw what was removed: %w", err))
+		}
+		if shares, err = n.store.Shares(); err != nil { // one may be shared anew
+			return fmt.Errorf("list shares: %w", err)
+		}
 	}
 	var roots []cid.Cid
 	for _, s := range shares {
@@ -91,10 +113,18 @@ func (n *Node) provideShares(ctx context.Context) error {
 			roots = append(roots, s.Root)
 		}
 	}
-	if err := n.dht.Provide(ctx, roots...); err != nil && ctx.Err() == nil {
-		return fmt.Errorf("announce shares: %w", err)
+	if err := n.dht.Provide(ctx, roots...); err != nil {
+		return ended(ctx, fmt.Errorf("announce shares: %w", err))
 	}
 	return nil
+}
+
+// ended is nil for an error that comes with the end.
+func ended(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 // link is what a person passes on: the CID, the name, and where this node is now.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -92,7 +93,7 @@ func (d *Daemon) Running() bool {
 }
 
 // start runs the process and waits until it answers. It joins through the given addresses.
-func (d *Daemon) start(ctx context.Context, bootstrap []string) error {
+func (d *Daemon) start(ctx context.Context, bootstrap []string, more ...string) error {
 	args := []string{"--home", d.home, "daemon"}
 	for _, a := range bootstrap {
 		args = append(args, "--bootstrap", a)
@@ -102,7 +103,7 @@ func (d *Daemon) start(ctx context.Context, bootstrap []string) error {
 		return fmt.Errorf("daemon %d: %w", d.index, err)
 	}
 	defer log.Close() // the process has its own copy
-	args = append(append(args, d.net.cfg.Args...), d.place.Args...)
+	args = slices.Concat(args, d.net.cfg.Args, d.place.Args, more)
 	cmd := d.place.command(context.Background(), d.net.cfg.Bin, args...)
 	cmd.Env = d.env()
 	cmd.Stdout, cmd.Stderr = log, log
@@ -202,6 +203,19 @@ func (d *Daemon) Restart(ctx context.Context) error {
 		return fmt.Errorf("restart daemon %d: it runs", d.index)
 	}
 	return d.start(ctx, d.net.bootstrap(d))
+}
+
+// RestartInPlace is Restart on the ports of the last start, as with a port that is fixed.
+func (d *Daemon) RestartInPlace(ctx context.Context) error {
+	if d.Running() {
+		return fmt.Errorf("restart daemon %d: it runs", d.index)
+	}
+	var listen []string
+	for _, a := range d.Addrs() {
+		addr, _, _ := strings.Cut(a, "/p2p/")
+		listen = append(listen, "--listen", addr)
+	}
+	return d.start(ctx, d.net.bootstrap(d), listen...)
 }
 
 // RestartAlone is Restart without a peer to join by: the daemon knows those that it remembers.

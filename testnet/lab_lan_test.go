@@ -125,6 +125,9 @@ func TestLabRoam(t *testing.T) {
 	}
 	res := f.Done()
 	lab.Same(path, fetcher.Path("copy"), false)
+	if res.Duplicate > size/10 {
+		t.Errorf("%d bytes have come twice: what was there before the change was not kept", res.Duplicate)
+	}
 	t.Logf("%d MiB have come in %.1f s, %d bytes of them twice", size/chunk, res.Seconds, res.Duplicate)
 }
 

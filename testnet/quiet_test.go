@@ -24,6 +24,10 @@ func TestRestartNeedsNoBootstrap(t *testing.T) {
 		t.Fatal(err)
 	}
 	shared := sharer.Share(path)
+	l.Eventually("all others are in the table", func() bool {
+		st, err := back.Client().Status(context.Background())
+		return err == nil && st.Routing >= 3
+	})
 	back.Stop() // writes the peers down
 	first.Stop()
 	if err := back.RestartAlone(context.Background()); err != nil {
@@ -66,6 +70,33 @@ func TestShareWaitsUntilOthersCanFindIt(t *testing.T) {
 	if out := seeker.Must("find", "--json", shared.CID); !strings.Contains(out, sharer.ID()) {
 		t.Errorf("found %s", out)
 	}
+}
+
+// TestRemovedWithoutADaemonIsTakenBack removes a share while its daemon is down: when that is back, it no longer says that it has it.
+func TestRemovedWithoutADaemonIsTakenBack(t *testing.T) {
+	t.Parallel()
+	l := testnet.Start(t, 2, testnet.Options{})
+	sharer := l.Peers[1]
+	var cids []string
+	for _, name := range []string{"stays", "goes"} {
+		path := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(path, []byte(name), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		cids = append(cids, sharer.Share(path).CID)
+	}
+	provided := func(want int) {
+		l.Eventually(fmt.Sprintf("%d roots are provided", want), func() bool {
+			st, err := sharer.Client().Status(context.Background())
+			return err == nil && st.Provided == want
+		})
+	}
+	provided(2)
+	sharer.Stop()
+	sharer.Must("rm", cids[1])
+	sharer.Restart()
+	provided(1)
+	l.Peers[0].Must("find", cids[0])
 }
 
 // TestManyRootsOutliveARestart shares many files at one daemon, waits until all are announced, and restarts it: it announces none

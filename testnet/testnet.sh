@@ -13,7 +13,9 @@ main=${SHOAL_TESTNET:-${TMPDIR:-/tmp}/shoal-testnet-$UID}
 state=$main # where the daemons of this run live; demo has its own
 logs=$main/logs
 started=""                                                # the peers that this run started
-unset SHOAL_HOME SHOAL_BOOTSTRAP SHOAL_LOG_LEVEL
+for setting in "${!SHOAL_@}"; do # the user's own
+	case $setting in SHOAL_TESTNET | SHOAL_BIN) ;; *) unset "$setting" ;; esac
+done
 
 # For the daemons, and for a verb that finds no daemon and runs a node of its own: nothing here leaves the machine.
 export SHOAL_NETWORK=local SHOAL_LISTEN=/ip4/127.0.0.1/tcp/0,/ip4/127.0.0.1/udp/0/quic-v1
