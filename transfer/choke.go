@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"shoal/transfer/sched"
@@ -74,6 +75,13 @@ func (v *server) interest(m wire.Interest) {
 	}
 	k.wants, k.load = k.on && m.Flags&wire.InterestWants != 0, int(m.Load)
 	sv.hungry.Store(len(sv.reqs) > 0 || k.wants)
+	v.mu.Unlock()
+	v.tellUplink(declines)
+}
+
+// tellUplink says what the subscriptions together would take, and whether that answers an offer. mu is not held.
+func (v *server) tellUplink(declines bool) {
+	v.mu.Lock()
 	wants, load := v.wanting()
 	v.mu.Unlock()
 	v.c.e.uplink.interest(v.c, wants, load, declines)
@@ -116,9 +124,9 @@ func (v *server) offer() bool {
 // choke stops asking on one connection. The peer counts as choked when all are.
 func (s *session) choke(now time.Time, p *source, by *sub) {
 	by.choked, by.unheeding = true, true
-	leaves := by.left(nil)
+	leaves := by.left()
 	by.takeBack(everything)
-	s.askAgain(now, p, by, leaves)
+	s.askAgain(now, p, leaves)
 	if by.unheeding { // others take requests still
 		by.unheeding = false
 		by.c.send(wire.Interest{Handle: by.handle, Flags: wire.InterestChoked})
@@ -131,17 +139,38 @@ func (s *session) unchoke(now time.Time, p *source, by *sub) {
 	s.handle(now, sched.Unchoke{Peer: p.id})
 }
 
-// chokedBy tells the scheduler that a peer takes no requests on any connection.
-func (s *session) chokedBy(now time.Time, p *source, by *sub) {
-	p.takeBackAll(by)
-	p.ops = p.ops[:0] // not to be sent any more
+// chokedBy tells the scheduler that a peer takes no requests on any connection. Of what it owes, leaves that are lost, were not
+// asked for yet or are still awaited do not come. The others have begun to, or are being written.
+func (s *session) chokedBy(now time.Time, p *source, lost []uint32) {
 	var coming []sched.Leaf
-	for _, sub := range p.subs {
-		if leaf, ok := sub.comes(); ok {
-			coming = append(coming, sched.Leaf(leaf))
+	for _, r := range s.sched.Outstanding(p.id) {
+		for l := r.First; l-r.First < sched.Leaf(r.Count); l++ {
+			if !slices.Contains(lost, uint32(l)) && !p.awaits(uint32(l)) {
+				coming = append(coming, l)
+			}
 		}
 	}
+	p.takeBackAll(nil)
+	p.ops = slices.DeleteFunc(p.ops, func(o op) bool { return !o.cancel })
 	s.handle(now, sched.Choke{Peer: p.id, Coming: coming})
+}
+
+// awaits reports whether a leaf is to come that a peer has not begun to send.
+func (p *source) awaits(leaf uint32) bool {
+	return slices.ContainsFunc(p.subs, func(s *sub) bool { return s.awaits(leaf) }) ||
+		slices.ContainsFunc(p.ops, func(o op) bool { return !o.cancel && leaf-o.run.First < o.run.Count })
+}
+
+// broken takes up that a peer has ended a leaf before it was whole. Unless we wanted it no longer, or have asked for it again since,
+// it refuses it.
+func (s *session) broken(now time.Time, p *source, leaf uint32) {
+	owed := slices.ContainsFunc(s.sched.Outstanding(p.id), func(r sched.Run) bool {
+		return sched.Leaf(leaf)-r.First < sched.Leaf(r.Count)
+	})
+	if owed && !p.awaits(leaf) {
+		p.lost = now
+		s.handle(now, sched.Lost{Peer: p.id, Runs: []sched.Run{{First: sched.Leaf(leaf), Count: 1}}})
+	}
 }
 
 // offer passes an offer on. What is asked next is asked there.

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
 
 	"shoal/transfer/wire"
 )
@@ -141,6 +142,44 @@ func TestPace(t *testing.T) {
 	if !slices.IsSorted(totals) || totals[len(totals)-1] > 1_600_000 {
 		t.Errorf("totals %v", totals)
 	}
+}
+
+// A leaf that its sender ends before it is whole is asked of another peer, and not waited for until it is taken back.
+func TestBrokenLeafIsAskedElsewhere(t *testing.T) {
+	c := newContent(66, 8, sizesOf(3, 700_000)...)
+	h := newHost(t)
+	broken := make(chan struct{})
+	h.SetStreamHandler(wire.ID, func(s network.Stream) {
+		p := newRaw(t, s)
+		breakOff := func(r wire.Request) {
+			for _, run := range r.Runs {
+				for l := run.First; l < run.First+run.Count; l++ {
+					p.send(wire.Begin{Handle: r.Handle, Leaf: l, Size: 700_000}, wire.Part{Payload: c.data[l][:99_999]}, wire.Part{})
+				}
+			}
+		}
+		breakOff(p.start(c))
+		close(broken)
+		for m := p.next(); m != nil; m = p.next() {
+			switch m := m.(type) {
+			case wire.Request:
+				breakOff(m)
+			case wire.Cancel:
+				t.Errorf("%v is taken back: it was waited for", m.Runs)
+			}
+		}
+	})
+	leech, job, seed := newPeer(t, Config{}), newJob(c.root), newPeer(t, Config{}, c)
+	found := make(chan peer.AddrInfo, 2)
+	found <- peer.AddrInfo{ID: h.ID(), Addrs: h.Addrs()}
+	go func() {
+		<-broken
+		found <- peer.AddrInfo{ID: seed.ID(), Addrs: seed.Addrs()}
+	}()
+	if _, err := leech.Fetch(t.Context(), job, found, nil); err != nil {
+		t.Fatal(err)
+	}
+	check(t, job, c)
 }
 
 // Other messages come between the parts of a leaf, which is thrown away if it is not

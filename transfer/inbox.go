@@ -20,6 +20,7 @@ type note struct {
 	msg      wire.Message // from the provider
 	digest   digest       // of the block, when msg is a wire.Node
 	bad      bool         // leaf, of size bytes, had the wrong hash
+	broken   bool         // leaf has been ended before it was whole
 	leaf     uint32
 	size     int
 	progress int             // bytes of a leaf that is not whole yet

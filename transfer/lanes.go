@@ -101,15 +101,18 @@ func (s *session) narrow(now time.Time, p *source, lane *sub) {
 	s.e.log.Debug("left a further connection", "peer", p.id, "lane", lane.c.lane)
 	p.subs = slices.DeleteFunc(p.subs, func(o *sub) bool { return o == lane })
 	p.lanes.next = now.Add(laneRetry)
-	leaves := lane.left(nil)
+	leaves := lane.left()
+	if leaf, ok := lane.comes(); ok { // it may not be whole
+		leaves = append(leaves, leaf)
+	}
 	lane.c.unsubscribe(lane)
-	s.askAgain(now, p, lane, leaves)
+	s.askAgain(now, p, leaves)
 }
 
 // askAgain asks for leaves that one connection to a peer has lost on the others.
-func (s *session) askAgain(now time.Time, p *source, lost *sub, leaves []uint32) {
+func (s *session) askAgain(now time.Time, p *source, leaves []uint32) {
 	if p.choked() {
-		s.chokedBy(now, p, lost)
+		s.chokedBy(now, p, leaves)
 		return
 	}
 	slices.Sort(leaves)

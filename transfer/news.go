@@ -108,6 +108,9 @@ func (s *session) hear(now time.Time, n note) error {
 		}
 		s.walkNodes(now)
 		return nil
+	case n.broken:
+		s.broken(now, p, n.leaf)
+		return nil
 	case n.progress > 0:
 		p.useful, n.sub.moved = now, now
 		s.stats.progressed(p.id, n.progress)

@@ -19,13 +19,9 @@ func (v *server) sendLeaves() (bool, error) {
 		return v.sendPart()
 	}
 	if !v.asked() {
-		if v.queues {
-			v.queues = false
-			u.idle(v.c)
-		}
+		u.idle(v.c)
 		return false, nil
 	}
-	v.queues = true
 	if !u.begin(v.c) {
 		return false, nil
 	}

@@ -40,11 +40,10 @@ type server struct {
 	choked  int    // serves that are
 	offered uint32 // the handle that was made an offer last
 
-	lossy  []*serve // with leaves that could not be read, to be told
-	turn   int      // whose turn it is: nodes, blocks, leaves
-	queues bool     // a turn at the uplink has been asked for
-	cur    partial  // leaf that is being sent
-	buf    *buffer  // while there is work
+	lossy []*serve // with leaves that could not be read, to be told
+	turn  int      // whose turn it is: nodes, blocks, leaves
+	cur   partial  // leaf that is being sent
+	buf   *buffer  // while there is work
 }
 
 // serve is one subscription of the peer.
@@ -54,7 +53,7 @@ type serve struct {
 	root   cid.Cid
 	peers  bool        // wants to hear of other peers
 	reads  bool        // keeps nothing
-	hungry atomic.Bool // reqs is not empty
+	hungry atomic.Bool // reqs is not empty, or it would take an offer
 
 	// under server.mu
 	reqs     []wire.Run
@@ -89,7 +88,7 @@ func (v *server) subscribed() bool {
 	return len(v.serves)+len(v.blocks) > 0
 }
 
-// want books a new subscription. Called by the reader, as are the next five.
+// want books a new subscription. Called by the reader, as are end, askNodes, request, cancel and askBlocks.
 func (v *server) want(m wire.Want) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -114,11 +113,17 @@ func (v *server) want(m wire.Want) error {
 
 // end takes a subscription out; the writer closes its root.
 func (v *server) end(handle uint32) {
+	if sv := v.takeOut(handle); sv != nil && sv.choke.on {
+		v.tellUplink(sv.choke.offers > 0)
+	}
+}
+
+func (v *server) takeOut(handle uint32) *serve {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	sv := v.serves[handle]
 	if sv == nil {
-		return
+		return nil
 	}
 	delete(v.serves, handle)
 	v.dropRequests(sv)
@@ -129,6 +134,7 @@ func (v *server) end(handle uint32) {
 	sv.ended, sv.nodes = true, false
 	v.dead = append(v.dead, sv)
 	v.c.out.wake()
+	return sv
 }
 
 // askNodes starts (or moves) the stream of a root's inner nodes. Messages about
@@ -150,29 +156,32 @@ func (v *server) askNodes(m wire.Nodes) {
 
 // request queues leaves. A full queue drops the handle's requests and says busy.
 func (v *server) request(m wire.Request) {
-	if v.enqueue(m) {
+	switch offered, queued := v.enqueue(m); {
+	case offered && queued:
 		v.c.e.uplink.asked(v.c)
+	case offered:
+		v.tellUplink(true)
 	}
 }
 
-// enqueue is request, and reports whether an offer was taken by it.
-func (v *server) enqueue(m wire.Request) (offered bool) {
+// enqueue is request, and reports whether it answers an offer and whether the leaves were queued.
+func (v *server) enqueue(m wire.Request) (offered, queued bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	sv := v.serves[m.Handle]
 	if sv == nil {
-		return false
+		return false, false
 	}
 	if sv.choke.on {
 		if sv.choke.unheeded > 0 || sv.choke.offers == 0 {
-			return false // from before the choke
+			return false, false // from before the choke
 		}
 		sv.choke.offers--
 		offered = true
 	}
 	if v.queued+len(m.Runs) > v.c.e.cfg.MaxQueue {
 		v.overflow(sv)
-		return false
+		return offered, false
 	}
 	if len(sv.reqs) == 0 {
 		v.ring = append(v.ring, sv)
@@ -181,7 +190,7 @@ func (v *server) enqueue(m wire.Request) (offered bool) {
 	sv.hungry.Store(true)
 	v.queued += len(m.Runs)
 	v.c.out.wake()
-	return offered
+	return offered, true
 }
 
 // cancel takes leaves back that are not sent yet.

@@ -136,20 +136,24 @@ func (s *sub) owes() int64 {
 	return s.owed
 }
 
-// left appends the leaves that have been asked and neither come nor been taken back,
-// and the one that came last, which may not be whole.
-func (s *sub) left(leaves []uint32) []uint32 {
+// left returns the leaves that have been asked and neither come nor been taken back.
+func (s *sub) left() (leaves []uint32) {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
-	if s.c.coming == s {
-		leaves = append(leaves, s.c.leaf)
-	}
 	for leaf, x := range s.asked {
 		if !x.cancelled {
 			leaves = append(leaves, leaf)
 		}
 	}
 	return leaves
+}
+
+// awaits reports whether a leaf is one of those left.
+func (s *sub) awaits(leaf uint32) bool {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	x, ok := s.asked[leaf]
+	return ok && !x.cancelled
 }
 
 // comes returns the leaf that has begun to come, or come, last.

@@ -97,7 +97,10 @@ func (r *reader) part(n int) error {
 			return err
 		}
 	}
-	if n == 0 { // the subscription has ended
+	if n == 0 { // it was cancelled, or the subscription has ended
+		if g.sub != nil {
+			g.sub.ses.in.post(note{sub: g.sub, broken: true, leaf: g.leaf.leaf}, 0)
+		}
 		r.drop()
 		return nil
 	}

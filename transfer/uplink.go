@@ -35,6 +35,8 @@ type uplink struct {
 type turns struct {
 	id sched.ConnID
 
+	queued atomic.Bool // a turn has been asked for, or is ours
+
 	// under uplink.mu
 	mine  bool // it is our turn
 	paced bool // Got messages have been asked for
@@ -95,8 +97,14 @@ func (u *uplink) interest(c *conn, wants bool, load int, declines bool) {
 func (u *uplink) asked(c *conn) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.grant(u.sched.Ask(time.Now(), c.turns.id))
+	u.ask(time.Now(), c)
 	u.pace(time.Now(), c)
+}
+
+// ask lets a conn wait for a turn. mu is held.
+func (u *uplink) ask(now time.Time, c *conn) {
+	c.turns.queued.Store(true)
+	u.grant(u.sched.Ask(now, c.turns.id))
 }
 
 // begin reports whether it is the conn's turn to send leaves, or else lets it wait
@@ -108,7 +116,7 @@ func (u *uplink) begin(c *conn) bool {
 	defer u.mu.Unlock()
 	now := time.Now()
 	if !c.turns.mine {
-		u.grant(u.sched.Ask(now, c.turns.id))
+		u.ask(now, c)
 		u.hurry()
 	}
 	u.pace(now, c)
@@ -185,9 +193,13 @@ func (u *uplink) room(c *conn) int {
 
 // idle ends a turn, or the wait for one, of a conn that has nothing to send.
 func (u *uplink) idle(c *conn) {
+	if !c.turns.queued.Load() {
+		return
+	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	now := time.Now()
+	c.turns.queued.Store(false)
 	if c.turns.mine {
 		c.turns.bytes, c.turns.mine = 0, false
 		u.grant(u.sched.Whole(now, c.turns.id, false))

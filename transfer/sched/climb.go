@@ -33,8 +33,9 @@ const (
 
 	// One turn more begins when less than slackPart of the best flows. How far back
 	// each looks:
-	flowMemory = 100 * time.Millisecond // what flows now
-	slowMemory = 500 * time.Millisecond // what the best is taken from
+	flowMemory = 100 * time.Millisecond // what flows now, or as long as the best takes for
+	flowBytes  = 512 << 10              // so many bytes
+	slowMemory = 5                      // times that: what the best is taken from
 	topMemory  = 20 * time.Second       // the best
 	slackPart  = 0.9
 
@@ -54,15 +55,17 @@ func (c *climb) restart(least int) {
 func (c *climb) acked(now time.Time, n int64) {
 	c.bytes += n
 	c.fade(now)
-	c.flow += float64(n) / flowMemory.Seconds()
-	c.slow += float64(n) / slowMemory.Seconds()
+	m := c.memory()
+	c.flow += float64(n) / m.Seconds()
+	c.slow += float64(n) / (slowMemory * m).Seconds()
 	c.top = max(c.top, c.slow)
 }
 
 func (c *climb) fade(now time.Time) {
 	dt := now.Sub(c.flowAt)
-	c.flow *= math.Exp(-dt.Seconds() / flowMemory.Seconds())
-	c.slow *= math.Exp(-dt.Seconds() / slowMemory.Seconds())
+	m := c.memory()
+	c.flow *= math.Exp(-dt.Seconds() / m.Seconds())
+	c.slow *= math.Exp(-dt.Seconds() / (slowMemory * m).Seconds())
 	c.top *= math.Exp(-dt.Seconds() / topMemory.Seconds())
 	c.flowAt = now
 }
@@ -141,4 +144,9 @@ func (c *climb) judge(now time.Time, rate float64) {
 	if c.tried == c.n {
 		c.tried = 0
 	}
+}
+
+// memory is how far back flow looks: far enough that single acknowledgements do not count.
+func (c *climb) memory() time.Duration {
+	return min(max(flowMemory, time.Duration(flowBytes/max(c.top, 1)*float64(time.Second))), time.Second)
 }

@@ -73,13 +73,13 @@ func (s *State) reclaim(p *peerState) {
 		}
 	}
 	for _, l := range lost {
+		if l == p.head() {
+			p.partial = 0
+		}
 		p.forget(l)
 		p.out -= s.t.cost(l)
 		s.t.drop(l)
 		s.freed = true
-	}
-	if p.out == 0 {
-		p.partial = 0
 	}
 }
 

@@ -285,6 +285,7 @@ func (m *model) wanted(l Leaf) bool { return int(l) < len(m.infos) && m.infos[l]
 // handle applies the event and checks each action against the model.
 func (m *model) handle(ev Event) {
 	m.t.Helper()
+	declined := map[peer.ID]bool{}
 	for _, a := range m.s.Handle(simEpoch.Add(m.now), ev) {
 		switch a := a.(type) {
 		case Request:
@@ -303,6 +304,10 @@ func (m *model) handle(ev Event) {
 			} else if a.Declines && p == m.offered {
 				m.answers++
 			}
+			if declined[a.Peer] && a.Wants {
+				m.t.Fatalf("%T: %s is told that it may offer again, right after that was declined", ev, a.Peer)
+			}
+			declined[a.Peer] = declined[a.Peer] || a.Declines
 		case Drop:
 			delete(m.peers, a.Peer)
 		case Done:

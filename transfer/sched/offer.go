@@ -1,5 +1,10 @@
 package sched
 
+import (
+	"math"
+	"time"
+)
+
 // A peer with more to send than its uplink carries chokes those that ask, and makes an
 // Offer to the one whose turn it is. What is asked of it is decided only then, when it
 // is known what others have begun to send. This file takes such offers, and tells the
@@ -15,18 +20,12 @@ type interest struct {
 	load  int
 }
 
-// onOffer lets a peer that has choked us be asked for bytes more. It is declined where
-// more has come to be on its way than the peer knows of: then somebody else may need it more.
+// onOffer lets a peer that has choked us be asked for bytes more.
 func (s *State) onOffer(p *peerState, bytes int64) *peerState {
 	if p == nil || !p.choked {
 		return nil
 	}
-	p.offers = true
-	if load := s.load(); p.told.known && p.told.wants && load > p.told.load {
-		s.tell(p, interest{true, s.wants(p), load}, true)
-		return nil
-	}
-	p.limit = p.out + max(bytes, 1)
+	p.offers, p.limit, p.stealAt = true, p.out+max(bytes, 1), time.Time{}
 	return p
 }
 
@@ -38,11 +37,18 @@ func (s *State) takeOffer(p *peerState, before int64) {
 	p.limit = 0
 }
 
-// tellInterest tells the peers that have choked us what has changed for them.
-func (s *State) tellInterest() {
+// tellEvery is how often the peers that have choked us are told what has changed for them.
+const tellEvery = 20 * time.Millisecond
+
+// tellInterest tells the peers that have choked us what has changed for them: one at once, the others now and again.
+func (s *State) tellInterest(at *peerState) {
+	all := !s.now.Before(s.tellAt)
+	if all {
+		s.tellAt = s.now.Add(tellEvery)
+	}
 	load := -1
 	for _, p := range s.peers {
-		if !p.choked {
+		if !p.choked || !all && p != at {
 			continue
 		}
 		if load < 0 {
@@ -69,16 +75,10 @@ func (s *State) wants(p *peerState) bool {
 	switch {
 	case s.done || s.now.Before(p.busyUntil):
 		return false
-	case p.probation:
-		return p.out == 0 && !s.now.Before(p.retryAt) && p.known > 0
-	case s.ended && s.t.nfree == 0 && !s.cfg.InOrder:
-		if p.out > 0 {
-			return false
-		}
-		_, ok := s.copyFor(p)
-		return ok
-	case p.dry || s.t.nfree == 0:
+	case p.probation && (p.out > 0 || s.now.Before(p.retryAt)), s.cfg.InOrder && s.heldBack(p):
 		return false
+	case p.dry || s.t.nfree == 0:
+		return s.couldTake(p)
 	}
 	l, ok := s.pick(p)
 	if !ok {
@@ -96,4 +96,29 @@ func (s *State) load() (n int) {
 		}
 	}
 	return n
+}
+
+// couldTake reports whether a peer for which there is no free leaf would take work of others.
+func (s *State) couldTake(p *peerState) bool {
+	if s.cfg.InOrder || p.probation || p.out > 0 {
+		return false
+	}
+	p.limit = TurnBytes // as at an offer
+	defer func() { p.limit = 0 }()
+	least := math.Inf(1)
+	for range helpTries {
+		q, d := s.busiest(p, least)
+		if q == nil {
+			break
+		}
+		if len(s.movable(q, p)) > 0 {
+			return true
+		}
+		least = d
+	}
+	if !s.ended || s.t.nfree > 0 {
+		return false
+	}
+	_, ok := s.copyFor(p)
+	return ok
 }

@@ -78,17 +78,24 @@ func TestChokeKeepsWhatComes(t *testing.T) {
 	}
 }
 
-// A peer that makes an offer in the belief that little is on its way to us is told better
-// first, and may offer again.
-func TestOfferOnOldNews(t *testing.T) {
-	c := newScript(t, Config{}, events(seed("a"), seed("b"), []Event{Choke{Peer: "a"}, Choke{Peer: "b"}}, grown(8, mib))...)
-	c.took()
-	c.s.byID["b"].told.load = -1 // what b heard last is that much out of date
-	as := c.do(Offer{"b", TurnBytes}).took()
-	if told := interests(as, "b"); len(told) != 1 || !told[0].Declines || !told[0].Wants || count[Request](as) != 0 {
-		t.Fatalf("the first offer is answered by %v", as)
+// A peer on probation is told of interest only while there is something to ask it for: it would else make offers for ever.
+func TestNothingToAskOnProbation(t *testing.T) {
+	c := newScript(t, Config{}, events(seed("a"), grown(2, mib))...)
+	for i := 0; !c.s.byID["a"].probation; i++ {
+		if c.wait(time.Second); i == 60 {
+			t.Fatal("a is silent and not on probation")
+		}
 	}
-	if as = c.do(Offer{"b", TurnBytes}).took(); len(asked(as, "b")) != 1 {
-		t.Errorf("the second offer is answered by %v", as)
+	c.took()
+	c.do(Choke{Peer: "a"})
+	if told := interests(c.took(), "a"); len(told) != 1 || !told[0].Wants {
+		t.Fatalf("told %v", told)
+	}
+	if got := asked(c.do(seed("b")...).took(), "b"); len(got) != 2 {
+		t.Fatalf("b is asked for %v", got)
+	}
+	told := interests(c.wait(time.Second).took(), "a")
+	if len(told) != 1 || told[0].Wants {
+		t.Errorf("all is asked of b, and a is told %v", told)
 	}
 }

@@ -77,7 +77,9 @@ type simConn struct {
 	member   Member
 	queue    []Leaf
 	choked   bool
-	heeded   bool // the choke has been answered
+	chokes   int  // sent
+	heard    int  // of these, by the requester
+	heeded   bool // the last one has been answered
 	offers   int
 	wants    bool
 	turn     bool
@@ -90,7 +92,8 @@ type simConn struct {
 	told     uint64 // of got, acknowledged
 	progress time.Duration
 	part     int
-	begun    []Leaf // at a turn, and not all there
+	begun    []Leaf        // at a turn, and not all there
+	unwanted map[Leaf]bool // cancelled since
 }
 
 // simPart is a packet.
@@ -228,6 +231,9 @@ func (c *simConn) choke(on bool) {
 		return
 	}
 	c.choked, c.heeded, c.offers, c.wants = on, false, 0, false
+	if on {
+		c.chokes++
+	}
 	if !on {
 		c.from.tell(c.to, func() { c.to.hear(Unchoke{c.from.id}) })
 		return
@@ -235,7 +241,8 @@ func (c *simConn) choke(on bool) {
 	c.queue = nil
 	coming := slices.Clone(c.begun)
 	c.from.tell(c.to, func() {
-		c.to.hear(Choke{c.from.id, coming})
+		c.heard++
+		c.to.hear(Choke{c.from.id, slices.DeleteFunc(coming, func(l Leaf) bool { return c.unwanted[l] })})
 	})
 }
 
@@ -291,9 +298,11 @@ func (n *simNode) handle(ev Event) {
 			n.cancel(n.sim.node(a.Peer), a.Run)
 		case Interest:
 			m := n.sim.node(a.Peer)
+			heard := m.conn(n).heard
 			n.tell(m, func() {
 				c := m.conn(n)
-				c.heeded, c.wants = true, a.Wants && c.choked
+				c.heeded = c.heeded || heard == c.chokes
+				c.wants = a.Wants && c.choked && c.heeded
 				if a.Declines && c.offers > 0 {
 					c.offers--
 				}
@@ -337,6 +346,9 @@ func (n *simNode) request(m *simNode, r Run) {
 }
 
 func (n *simNode) cancel(m *simNode, r Run) {
+	for i := range r.Count {
+		m.conn(n).unwanted[r.First+Leaf(i)] = true
+	}
 	n.tell(m, func() {
 		c := m.conn(n)
 		c.queue = slices.DeleteFunc(c.queue, func(l Leaf) bool { return l >= r.First && l-r.First < Leaf(r.Count) })
@@ -354,7 +366,7 @@ func (n *simNode) conn(to *simNode) *simConn {
 			return c
 		}
 	}
-	c := &simConn{from: n, to: to, id: ConnID(len(n.conns))}
+	c := &simConn{from: n, to: to, id: ConnID(len(n.conns)), unwanted: map[Leaf]bool{}}
 	n.conns = append(n.conns, c)
 	n.uplink.Add(c.id, to.id)
 	n.uplink.Got(n.sim.at(), c.id, 0, 0)
@@ -412,6 +424,7 @@ func (c *simConn) take() bool {
 		}
 		c.leaf, c.left = l, int(max(n.sim.infos[l].Size, 1))
 		c.begun = append(c.begun, l)
+		delete(c.unwanted, l)
 		return true
 	}
 	return false

@@ -25,6 +25,7 @@ type State struct {
 
 	freed   bool      // leaves were given back: everybody may want them
 	sweepAt time.Time // when idle peers may look for work again
+	tellAt  time.Time // when the peers that have choked us are told of changes again
 	front   Leaf      // no leaf below it is wanted
 	rushAt  time.Time // when the leaves in front are looked at again
 	speed   float64   // B/s of all who work, as of speedAt
@@ -100,7 +101,7 @@ func (s *State) apply(ev Event) *peerState {
 	case Busy:
 		return s.onBusy(s.byID[e.Peer], e.For)
 	case Choke:
-		s.onChoke(s.byID[e.Peer], e.Coming)
+		return s.onChoke(s.byID[e.Peer], e.Coming)
 	case Offer:
 		return s.onOffer(s.byID[e.Peer], e.Bytes)
 	case Unchoke:
@@ -149,7 +150,7 @@ func (s *State) settle(p *peerState) {
 	if p != nil && p.limit > 0 {
 		s.takeOffer(p, owed)
 	}
-	s.tellInterest()
+	s.tellInterest(p)
 	s.flush()
 }
 
@@ -254,9 +255,9 @@ func (s *State) onBusy(p *peerState, d time.Duration) *peerState {
 }
 
 // onChoke frees what the peer owes, but for what is coming.
-func (s *State) onChoke(p *peerState, coming []Leaf) {
+func (s *State) onChoke(p *peerState, coming []Leaf) *peerState {
 	if p == nil {
-		return
+		return nil
 	}
 	p.choked, p.told = true, interest{}
 	coming = slices.DeleteFunc(slices.Clone(coming), func(l Leaf) bool { _, owes := p.owes(l); return !owes })
@@ -266,6 +267,7 @@ func (s *State) onChoke(p *peerState, coming []Leaf) {
 		s.t.take(l)
 		p.owed, p.out, p.partial = append(p.owed, Run{l, 1}), p.out+s.t.cost(l), partial
 	}
+	return p
 }
 
 func (s *State) onProgress(e Progress) {

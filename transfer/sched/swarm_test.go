@@ -115,12 +115,13 @@ func TestFlashCrowd(t *testing.T) {
 		name  string
 		n     int
 		slow  int
-		limit float64 // of the fluid limit
-		most  float64 // copies from the seeder
+		limit float64       // of the fluid limit
+		fast  time.Duration // the last fast one is done
+		most  float64       // copies from the seeder
 	}{
-		{"8", 8, 0, 1.25, 1.15},
-		{"16", 16, 0, 1.35, 1.25},
-		{"8, 4 of them slow", 8, 4, 1.1, 1.7},
+		{"8", 8, 0, 1.22, time.Minute, 1.15},
+		{"16", 16, 0, 1.33, time.Minute, 1.25},
+		{"8, 4 of them slow", 8, 4, 1.1, 22 * time.Second, 1.6},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -144,9 +145,11 @@ func TestFlashCrowd(t *testing.T) {
 			s.run(time.Hour)
 			total := float64(s.totalBytes())
 			fluid := max(total/low, float64(tt.n)*total/sum)
-			last, dup := time.Duration(0), int64(0)
-			for _, f := range fs {
-				last = max(last, f.doneAt)
+			last, fast, dup := time.Duration(0), time.Duration(0), int64(0)
+			for i, f := range fs {
+				if last = max(last, f.doneAt); i >= tt.slow {
+					fast = max(fast, f.doneAt)
+				}
 				dup += f.copies
 				fewCopies(t, f)
 			}
@@ -154,6 +157,9 @@ func TestFlashCrowd(t *testing.T) {
 				last.Seconds(), fluid, last.Seconds()/fluid, float64(seed.sent)/total, 100*float64(dup)/total/float64(tt.n))
 			if last.Seconds() > fluid*tt.limit {
 				t.Errorf("over %.2f of the fluid limit", tt.limit)
+			}
+			if fast > tt.fast {
+				t.Errorf("a fast one is done after %v: it waits for slow ones", fast)
 			}
 			if float64(seed.sent) > total*tt.most {
 				t.Errorf("the seeder sent over %.2f copies", tt.most)

@@ -73,6 +73,8 @@ type upConn struct {
 	wants   bool      // would take an offer
 	load    int       // leaves on their way to it, as far as known
 	offered time.Time // an offer was made and not answered, else zero
+	spurned int       // offers in a row that were declined or not answered
+	notYet  time.Time // no offer before
 	turn    bool      // a leaf is being sent
 	begun   uint64    // sent when the turn began
 	more    bool      // there is something to send after the turn
@@ -92,10 +94,6 @@ type upConn struct {
 const (
 	// TurnBytes is about how much is sent in one turn: a leaf, or small ones.
 	TurnBytes = 1 << 20
-
-	// fewTurns are under way in a crowd. One alone would often share its downlink with
-	// others and leave the uplink half empty; with many each leaf would take long.
-	fewTurns = 3
 
 	// A turn is over when so many bytes, or what the path holds, are left to be
 	// acknowledged: the next leaf is under way before the wire falls dry.
@@ -127,9 +125,10 @@ const (
 
 	// Offers are made ahead of their turns by so much more than replies take, and
 	// given up after so long.
-	offerMargin = 20 * time.Millisecond
-	offerWait   = 3 * time.Second
-	firstReply  = 50 * time.Millisecond
+	offerMargin  = 20 * time.Millisecond
+	offerWait    = 3 * time.Second
+	longestSpurn = time.Minute
+	firstReply   = 50 * time.Millisecond
 )
 
 // NewUplink returns an Uplink without conns; the seed is of its random ties.
@@ -171,6 +170,7 @@ func (u *Uplink) Remove(now time.Time, id ConnID, p peer.ID) []Grant {
 func (u *Uplink) Ask(now time.Time, id ConnID) []Grant {
 	if c := u.conns[id]; c != nil {
 		u.answered(now, c)
+		c.spurned, c.notYet = 0, time.Time{}
 		if c.turn && !c.whole {
 			c.more = true // once this turn is over
 		} else {
@@ -187,14 +187,21 @@ func (u *Uplink) Interest(now time.Time, id ConnID, wants bool, load int, declin
 	if c == nil {
 		return nil
 	}
-	if declines {
+	if declines && !c.offered.IsZero() {
 		u.answered(now, c)
+		c.spurn(now, u.reply)
 	}
 	c.wants, c.load = wants, load
 	if wants {
 		c.peer.asked = now
 	}
 	return u.next(now)
+}
+
+// spurn lets a conn wait that did not take an offer, for so long and each time twice as long: others are to get theirs.
+func (c *upConn) spurn(now time.Time, d time.Duration) {
+	c.notYet = now.Add(min(d<<min(c.spurned, 16), longestSpurn))
+	c.spurned++
 }
 
 // answered ends an offer, and measures how long that took.
@@ -324,9 +331,8 @@ func (u *Uplink) asking(now time.Time) int {
 // Turns reports whether conns are to be choked and made offers.
 func (u *Uplink) Turns() bool { return u.turns }
 
-// limit is how many turns may be under way. Those who are choked get their turns from a
-// few at a time, and more only while the uplink is not full: the leaf that is sent to one
-// with a slow link takes long.
+// limit is how many turns may be under way. Those who are choked get more of them while
+// the uplink is not full: the leaf that is sent to one with a slow link takes long.
 func (u *Uplink) limit(now time.Time) int {
 	want := u.busy + len(u.wait)
 	for _, c := range u.conns {
@@ -395,12 +401,13 @@ func (u *Uplink) Tick(now time.Time) []Grant {
 	if turns := u.Crowd(now) && u.climb.top > 0 && u.climb.top < slowUplink; turns != u.turns {
 		u.turns, u.more = turns, 0
 		if turns {
-			u.climb.restart(fewTurns)
+			u.climb.restart(leastTurns)
 		}
 	}
 	for _, c := range u.conns {
 		if !c.offered.IsZero() && now.Sub(c.offered) >= offerWait {
 			c.offered, c.wants = time.Time{}, false
+			c.spurn(now, offerWait)
 		}
 		if !u.turns {
 			c.wants = false
@@ -459,8 +466,8 @@ func (u *Uplink) next(now time.Time) []Grant {
 		u.begin(now, best)
 		u.out = append(u.out, Grant{Conn: best.id})
 	}
-	for u.turns && u.ahead(now, limit) <= u.reply+u.reply/2+offerMargin {
-		best := u.pick(u.wanting())
+	for soon := u.reply + u.reply/2 + offerMargin; u.turns && u.ahead(limit) <= soon; {
+		best := u.pick(u.wanting(now, soon))
 		if best == nil {
 			break
 		}
@@ -470,11 +477,12 @@ func (u *Uplink) next(now time.Time) []Grant {
 	return u.out
 }
 
-// wanting returns the conns that may be made an offer.
-func (u *Uplink) wanting() []*upConn {
+// wanting returns the conns that may be made an offer: those that would take one and whose own turn, if it is under way, is over
+// soon. One that is slow would else take up the turns to come while it cannot begin another.
+func (u *Uplink) wanting(now time.Time, soon time.Duration) []*upConn {
 	u.list = u.list[:0]
 	for _, c := range u.conns {
-		if c.wants && c.offered.IsZero() && !c.waiting && !c.more {
+		if c.wants && c.offered.IsZero() && !now.Before(c.notYet) && !c.waiting && !c.more && (!c.turn || u.lasts(c) <= soon) {
 			u.list = append(u.list, c)
 		}
 	}
@@ -482,30 +490,40 @@ func (u *Uplink) wanting() []*upConn {
 	return u.list
 }
 
-// ahead estimates when the next turn can begin that nobody has been offered yet.
-func (u *Uplink) ahead(now time.Time, limit int) time.Duration {
-	due := len(u.wait) // turns before that one
-	var left float64   // bytes of those under way
+// lasts estimates how long a turn that is under way lasts.
+func (u *Uplink) lasts(c *upConn) time.Duration {
+	rate := c.rate.rate()
+	if rate == 0 {
+		rate = u.climb.top / float64(max(u.busy, 1))
+	}
+	if rate == 0 {
+		return time.Hour
+	}
+	left := max(0, TurnBytes-float64(c.sent-c.begun)) + float64(c.unacked())
+	return time.Duration(left / rate * float64(time.Second))
+}
+
+// ahead estimates when the next turn can begin that nobody has been offered yet. A conn that is at its turn and asks for another
+// one has its place.
+func (u *Uplink) ahead(limit int) time.Duration {
+	due := len(u.wait) - max(0, limit-u.busy) // turns before that one
+	first := time.Hour                        // the first of those under way ends
 	for _, c := range u.conns {
-		if !c.offered.IsZero() || c.more {
+		again := !c.offered.IsZero() || c.more
+		switch {
+		case !c.turn && again:
 			due++
-		}
-		if c.counts {
-			left += max(0, TurnBytes-float64(c.sent-c.begun)) + float64(c.unacked())
+		case c.counts && !again:
+			first = min(first, u.lasts(c))
 		}
 	}
-	due -= max(0, limit-u.busy)
 	if due < 0 {
 		return 0
 	}
 	if u.climb.top == 0 {
 		return time.Hour
 	}
-	if u.busy > 0 {
-		left /= float64(u.busy) // the first of them ends
-	}
-	bytes := left + float64(due)*TurnBytes
-	return time.Duration(bytes / u.climb.top * float64(time.Second))
+	return first + time.Duration(float64(due)*TurnBytes/u.climb.top*float64(time.Second))
 }
 
 // pick returns, of those that were served least, give or take two turns, one that waits

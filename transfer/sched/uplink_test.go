@@ -12,10 +12,11 @@ import (
 // upSim is conns that always have a leaf to send, over an uplink that shares its
 // rate among those whose turn it is, each no faster than its own link.
 type upSim struct {
-	u    *Uplink
-	now  time.Time
-	rate float64 // B/s of the uplink
-	all  []*upSimConn
+	choked bool // conns wait for offers when there are turns
+	u      *Uplink
+	now    time.Time
+	rate   float64 // B/s of the uplink
+	all    []*upSimConn
 }
 
 type upSimConn struct {
@@ -27,7 +28,16 @@ type upSimConn struct {
 	total   float64
 	from    time.Duration // takes part from then on
 	deliver uint64
+	answer  answer // to offers
 }
+
+type answer int
+
+const (
+	takes answer = iota
+	declines
+	mute
+)
 
 func newUpSim(rate float64) *upSim {
 	return &upSim{u: NewUplink(1), now: simEpoch, rate: rate}
@@ -44,11 +54,14 @@ func (s *upSim) add(p string, link float64) *upSimConn {
 func (s *upSim) grant(grants []Grant) {
 	for _, g := range slices.Clone(grants) {
 		c := s.all[g.Conn-1]
-		if g.Offer {
+		switch {
+		case !g.Offer:
+			c.turn, c.left = true, mib
+		case c.answer == takes:
 			s.grant(s.u.Ask(s.now, c.id))
-			continue
+		case c.answer == declines:
+			s.grant(s.u.Interest(s.now, c.id, true, 0, true))
 		}
-		c.turn, c.left = true, mib
 	}
 }
 
@@ -59,7 +72,10 @@ func (s *upSim) run(d time.Duration) {
 	for end := s.now.Add(d); s.now.Before(end); {
 		var active []*upSimConn
 		for _, c := range s.all {
-			if !c.turn && s.now.Sub(simEpoch) >= c.from {
+			switch {
+			case s.choked && s.u.Turns():
+				s.grant(s.u.Interest(s.now, c.id, true, 0, false))
+			case !c.turn && s.now.Sub(simEpoch) >= c.from && c.answer == takes:
 				s.grant(s.u.Ask(s.now, c.id))
 			}
 		}
@@ -88,7 +104,7 @@ func (s *upSim) share(active []*upSimConn) {
 		s.grant(s.u.Got(s.now, c.id, c.deliver, time.Millisecond))
 		if c.left < 1 && c.link > 0 {
 			c.turn = false
-			s.grant(s.u.Whole(s.now, c.id, true))
+			s.grant(s.u.Whole(s.now, c.id, !s.choked))
 		}
 	}
 }
@@ -204,5 +220,40 @@ func TestUplinkGotWithoutProgress(t *testing.T) {
 	}
 	if !slices.Equal(got, []Grant{{Conn: 2}}) {
 		t.Errorf("turns of %v", got)
+	}
+}
+
+// Those who take no offer, or do not answer, keep nobody from theirs.
+func TestOffersAreNotSpentOnThoseWhoTakeNone(t *testing.T) {
+	for how, part := range map[answer]float64{declines: 0.45, mute: 0.35} {
+		s := newUpSim(5e6)
+		s.choked = true
+		a, b := s.add("a", 100e6), s.add("b", 100e6)
+		for i := range 12 {
+			s.add(fmt.Sprint("none", i), 100e6).answer = how
+		}
+		s.run(20 * time.Second)
+		t.Logf("%.1f MB and %.1f MB of 100", a.total/1e6, b.total/1e6)
+		if min(a.total, b.total) < part*5e6*20 {
+			t.Errorf("answer %d: %.1f MB and %.1f MB for those who take offers", how, a.total/1e6, b.total/1e6)
+		}
+	}
+}
+
+// One that takes long for a leaf does not take up the turns of others meanwhile.
+func TestSlowTurnsLeaveRoomForFastOnes(t *testing.T) {
+	s := newUpSim(6e6)
+	s.choked = true
+	for i := range 4 {
+		s.add(fmt.Sprint("slow", i), 0.3e6)
+	}
+	for i := range 4 {
+		s.add(fmt.Sprint("fast", i), 6e6)
+	}
+	s.run(20 * time.Second)
+	part := s.sum() / 20 / 6e6
+	t.Logf("%.3f of the uplink", part)
+	if part < 0.9 {
+		t.Errorf("%.3f of the uplink is used", part)
 	}
 }
