@@ -87,6 +87,7 @@ func (n *Node) startOrJoin(target store.Target, hints []peer.AddrInfo) (*fetch, 
 	}
 	f.hint(hints)
 	n.fetches[target.Root] = f
+	delete(n.failures.byRoot, target.Root)
 	n.active.Go(func() {
 		defer cancel(nil)
 		f.share, f.err = n.fetch(ctx, f)

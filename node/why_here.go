@@ -23,7 +23,7 @@ func (q *inquiry) here(ctx context.Context, e *api.Evidence, f *fetch) error {
 		s, err = q.n.store.Share(q.root)
 	}
 	failed := q.n.failure(q.root)
-	if failed != nil {
+	if failed != nil && f == nil {
 		e.State, e.Error = api.StateFailed, api.AsError(userError(failed))
 	}
 	if errors.Is(err, store.ErrNotFound) {

@@ -10,6 +10,7 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"shoal/node/api"
+	"shoal/node/store"
 	"shoal/transfer"
 )
 
@@ -73,6 +74,56 @@ func TestFailures(t *testing.T) {
 		if f.note(root, err); f.byRoot[root] != nil {
 			t.Errorf("%v is remembered as a failure", err)
 		}
+	}
+}
+
+// TestAFailureIsForgotten has a fetch fail, and does each thing after which that says nothing any more.
+func TestAFailureIsForgotten(t *testing.T) {
+	a, _ := startNode(t, t.TempDir())
+	path, _ := randomFile(t, t.TempDir(), "film.bin", 1<<20)
+	shared := mustShare(t, a, path)
+	root := parseRoot(t, shared.CID)
+	fail := func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.failures.note(root, io.EOF)
+	}
+	for _, step := range []struct {
+		name string
+		do   func() error
+	}{
+		{"get", func() error {
+			_, err := a.Get(t.Context(), api.GetRequest{Link: shared.CID, Dir: t.TempDir()}, nil)
+			return err
+		}},
+		{"share", func() error { mustShare(t, a, path); return nil }},
+		{"rm", func() error { _, err := a.Remove(t.Context(), shared.CID); return err }},
+	} {
+		fail()
+		if err := step.do(); err != nil {
+			t.Fatal(err)
+		}
+		if err := a.failure(root); err != nil {
+			t.Errorf("after %s: %v", step.name, err)
+		}
+	}
+}
+
+// TestWhyOfAFetchAfterAFailure fetches what nobody has, after a fetch that failed.
+func TestWhyOfAFetchAfterAFailure(t *testing.T) {
+	a, _ := startNode(t, t.TempDir())
+	const ref = "bafkreiemqpndzewx4bioklzfvhtiegsfny5fxuc3nkjk2vmcpjxiammsti"
+	root := parseRoot(t, ref)
+	a.mu.Lock()
+	a.failures.note(root, io.EOF)
+	a.mu.Unlock()
+	f, err := a.startOrJoin(store.Target{Root: root, Dir: t.TempDir()}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.leave()
+	if d, err := a.Why(t.Context(), api.WhyRequest{Ref: ref, Timeout: 0.1}, nil); err != nil || d.Evidence.Error != nil || d.Code == api.CauseFailed {
+		t.Errorf("%+v, %v", d, err)
 	}
 }
 
