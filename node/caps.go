@@ -23,8 +23,19 @@ const (
 	// asking the DHT, announcing. Nothing is refused for it; the intervals of these are chosen so.
 	overheadCap = 2_000_000
 
-	// dialWait is how long a dial may wait for its turn before it is given up.
-	dialWait = 3 * time.Second
+	// dialWait is how long a dial may wait for its turn before it is given up. One that someone waits for may come behind all
+	// those, and still has some of its own time (reachFor) then.
+	dialWait   = 3 * time.Second
+	wantedWait = 5 * time.Second
+)
+
+// hurry is how much a dial matters.
+type hurry int
+
+const (
+	nobodyWaits  hurry = iota // for it: the DHT's own
+	someoneWaits              // a fetch, or a look
+	noWait                    // the user named the peer
 )
 
 // caps are those that tests make smaller.
@@ -66,16 +77,19 @@ func newPacer(c caps) *pacer {
 
 // wait returns true when it is time to dial a peer, and false if that would take too long. A peer that the user named
 // does not wait; those after it wait longer.
-func (p *pacer) wait(named bool) bool {
+func (p *pacer) wait(h hurry) bool {
 	select {
 	case <-p.done:
 		return false
 	default:
 	}
 	turn := p.limit.Reserve()
-	pause := turn.Delay()
-	if !named && pause > 0 {
-		if pause > dialWait {
+	pause, most := turn.Delay(), dialWait
+	if h == someoneWaits {
+		most = wantedWait
+	}
+	if h != noWait && pause > 0 {
+		if pause > most {
 			turn.Cancel()
 			return false
 		}

@@ -83,11 +83,12 @@ func (r *reacher) try(ctx context.Context, p peer.AddrInfo, source string) {
 		if ctx.Err() != nil {
 			return // not its fault
 		}
+		trouble, detail := r.n.troubleWith(p.ID, err)
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.found(api.Provider{
 			ID: p.ID.String(), Addrs: withPeer(p.Addrs, p.ID), Source: source,
-			Reached: err == nil, Trouble: troubleOf(err), Detail: detailOf(err),
+			Reached: err == nil, Trouble: trouble, Detail: detail,
 		})
 	})
 }

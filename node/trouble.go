@@ -73,6 +73,21 @@ func troubleOf(err error) api.CauseCode {
 	return api.CauseDial
 }
 
+// troubleWith is what is wrong with a peer of which a dial or a fetch gave err.
+func (n *Node) troubleWith(id peer.ID, err error) (api.CauseCode, string) {
+	if n.paced(id, err) {
+		return api.CausePaced, "not dialled: too many other dials are under way"
+	}
+	return troubleOf(err), detailOf(err)
+}
+
+// paced tells whether a dial was not begun only because there were too many: the swarm's error for that is the same as for
+// a peer that may not connect.
+func (n *Node) paced(id peer.ID, err error) bool {
+	var dial *swarm.DialError
+	return errors.As(err, &dial) && dial.Cause == swarm.ErrGaterDisallowedConnection && n.rules.refusal(id) == ""
+}
+
 // maxDetail bounds the text of an error that a peer has a part in, in bytes.
 const maxDetail = 400
 
@@ -103,6 +118,9 @@ func (n *Node) dial(ctx context.Context, p peer.AddrInfo) error {
 	if s, ok := n.host.Network().(interface{ Backoff() *swarm.DialBackoff }); ok {
 		s.Backoff().Clear(p.ID)
 	}
+	wanted := n.named.wants()
+	defer wanted.end()
+	wanted.add(p.ID)
 	ctx, cancel := context.WithTimeout(ctx, reachFor)
 	defer cancel()
 	return n.swap.Reach(ctx, p)

@@ -90,7 +90,7 @@ type inquiry struct {
 	probe  *probe // nil: none was needed so far
 	cancel context.CancelFunc
 	ran    sync.WaitGroup
-	dials  []peer.AddrInfo // whose error says only that libp2p waits: to be dialled at the end
+	dials  []peer.AddrInfo // whose error says only that libp2p waits, or that we did: to be dialled at the end
 }
 
 // watch gathers evidence until it is enough, or ctx ends.
@@ -235,9 +235,10 @@ func (q *inquiry) swarm(e *api.Evidence, stats transfer.Stats, found map[peer.ID
 	}
 	q.dials = q.dials[:0]
 	for _, p := range stats.Peers {
+		trouble, detail := q.n.troubleWith(p.ID, p.Err)
 		e.Peers = append(e.Peers, api.Suspect{
 			ID: p.ID.String(), Addrs: q.n.remoteAddrs(p.ID), Sources: q.sources(found, p.ID), Connected: true,
-			Trouble: troubleOf(p.Err), Detail: detailOf(p.Err), Answered: p.Answered,
+			Trouble: trouble, Detail: detail, Answered: p.Answered,
 			All: p.Have < 0, Have: int64(max(p.Have, 0)), Choked: p.Choked, Waiting: p.Waiting,
 			Bytes: p.Bytes, Rate: p.Rate, RTT: p.RTT.Seconds(),
 		})
@@ -247,12 +248,13 @@ func (q *inquiry) swarm(e *api.Evidence, stats transfer.Stats, found map[peer.ID
 		delete(found, p.ID)
 	}
 	for _, c := range stats.Known {
-		if c.Err != nil && errors.Is(c.Err, swarm.ErrDialBackoff) {
+		trouble, detail := q.n.troubleWith(c.ID, c.Err)
+		if errors.Is(c.Err, swarm.ErrDialBackoff) || trouble == api.CausePaced {
 			q.dials = append(q.dials, peer.AddrInfo{ID: c.ID, Addrs: c.Addrs})
 		}
 		e.Peers = append(e.Peers, api.Suspect{
 			ID: c.ID.String(), Addrs: withPeer(c.Addrs, c.ID), Sources: q.sources(found, c.ID),
-			Trouble: troubleOf(c.Err), Detail: detailOf(c.Err), Bytes: stats.From[c.ID],
+			Trouble: trouble, Detail: detail, Bytes: stats.From[c.ID],
 		})
 		delete(found, c.ID)
 	}

@@ -98,7 +98,7 @@ func (q *inquiry) redial(ctx context.Context, peers []peer.AddrInfo, suspects []
 		}
 		wg.Go(func() {
 			err := q.n.dial(ctx, p)
-			suspects[i].Trouble, suspects[i].Detail = troubleOf(err), detailOf(err)
+			suspects[i].Trouble, suspects[i].Detail = q.n.troubleWith(p.ID, err)
 		})
 	}
 	wg.Wait()

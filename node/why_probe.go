@@ -68,10 +68,13 @@ func (p *probe) run(ctx context.Context, n *Node, hints []peer.AddrInfo) {
 	peers := make(chan peer.AddrInfo)
 	search.Go(func() {
 		defer close(peers)
+		wanted := n.named.wants()
+		defer wanted.end()
 		for _, h := range hints {
 			p.give(ctx, peers, h, "link")
 		}
 		for f := range n.dht.Find(ctx, p.root) {
+			wanted.add(f.Peer.ID)
 			p.give(ctx, peers, f.Peer, f.Source)
 		}
 	})
