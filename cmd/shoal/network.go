@@ -84,8 +84,14 @@ func runNetwork(ctx context.Context, c *call) error {
 }
 
 // inForce gives the private network that the settings choose.
-func (c *call) inForce() (name string, ok bool) {
-	return strings.CutPrefix(c.set.one("network"), privateHead)
+func (c *call) inForce() (name string, ok bool) { return privateName(c.set.one("network")) }
+
+// privateName is the private network that a value of the setting names, "" if it names another.
+func privateName(network string) (name string, ok bool) {
+	if name, ok = strings.CutPrefix(network, privateHead); !ok {
+		return "", false
+	}
+	return name, true
 }
 
 // event describes a network without its secret.
