@@ -47,7 +47,7 @@ func (n *Node) roam(ctx context.Context) error {
 
 	tick := time.NewTicker(lookAtAddrs)
 	defer tick.Stop()
-	had := ownAddrs()
+	had, _ := ownAddrs()
 	lost := map[peer.ID]call{}
 	for {
 		select {
@@ -55,7 +55,11 @@ func (n *Node) roam(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		now, have := time.Now(), ownAddrs()
+		have, ok := ownAddrs()
+		if !ok {
+			continue // says nothing of the addresses
+		}
+		now := time.Now()
 		if slices.ContainsFunc(had, func(a netip.Addr) bool { return !slices.Contains(have, a) }) {
 			n.dropStale(have, lost, now)
 		}
@@ -94,10 +98,11 @@ func (n *Node) dropStale(have []netip.Addr, lost map[peer.ID]call, now time.Time
 	}
 }
 
-// stale tells whether a connection's own end is at an address that this machine does not have.
+// stale tells whether a connection's own end is at an address that this machine does not have. It has all of 127.0.0.0/8, though
+// one of them is all that it names.
 func stale(local ma.Multiaddr, have []netip.Addr) bool {
 	ip, ok := addrOf(local)
-	return ok && !ip.IsUnspecified() && !slices.Contains(have, ip)
+	return ok && !ip.IsUnspecified() && !ip.IsLoopback() && !slices.Contains(have, ip)
 }
 
 // callAgain connects to a peer. That it was not there a moment ago does not count: now we are elsewhere.
@@ -143,11 +148,11 @@ func (n *Node) prove(ctx context.Context, c network.Conn) {
 	}
 }
 
-// ownAddrs are the addresses of this machine; none where they cannot be told.
-func ownAddrs() (out []netip.Addr) {
+// ownAddrs are the addresses of this machine, if they can be told.
+func ownAddrs() (out []netip.Addr, ok bool) {
 	addrs, err := net.InterfaceAddrs()
 	if err != nil {
-		return nil
+		return nil, false
 	}
 	for _, a := range addrs {
 		if n, ok := a.(*net.IPNet); ok {
@@ -156,7 +161,7 @@ func ownAddrs() (out []netip.Addr) {
 			}
 		}
 	}
-	return out
+	return out, true
 }
 
 // addrOf is the IP address of a connection's end; not that of a relay.

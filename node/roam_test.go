@@ -19,6 +19,8 @@ func TestStale(t *testing.T) {
 		{"IPv6, ours", "/ip6/fd00::5/tcp/4474", false},
 		{"IPv6, ours before", "/ip6/fd00::1/tcp/4474", true},
 		{"loopback", "/ip4/127.0.0.1/tcp/4474", false},
+		{"loopback, another", "/ip4/127.0.0.2/tcp/4474", false},
+		{"loopback, IPv6", "/ip6/::1/tcp/4474", false},
 		{"QUIC on a socket for all addresses", "/ip4/0.0.0.0/udp/4474/quic-v1", false},
 		{"through a relay", "/ip4/10.9.9.9/tcp/1/p2p/12D3KooWFw3kDnmm3uEypyUWsYiZXSDBeT9nazudvGMziKpqRokA/p2p-circuit", false},
 	} {
