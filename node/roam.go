@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"slices"
@@ -142,10 +143,24 @@ func (n *Node) prove(ctx context.Context, c network.Conn) {
 			err = multistream.SelectProtoOrFail(ping.ID, s)
 		}
 	}
-	if err != nil && ctx.Err() == nil || ctx.Err() == context.DeadlineExceeded {
+	if dead(err) && !errors.Is(ctx.Err(), context.Canceled) {
 		n.log.Info("a peer has changed its address: dropping its old connection", "peer", c.RemotePeer(), "at", c.RemoteMultiaddr())
 		_ = c.Close()
 	}
+}
+
+// dead tells whether the word and its answer failed because the connection does not carry them. A peer that refuses the stream
+// has answered, and where there is no room for one here, nothing was asked.
+func dead(err error) bool {
+	var no multistream.ErrNotSupported[string]
+	var reset *network.StreamError
+	switch {
+	case err == nil, errors.As(err, &no), errors.Is(err, network.ErrResourceLimitExceeded):
+		return false
+	case errors.As(err, &reset):
+		return !reset.Remote
+	}
+	return true
 }
 
 // ownAddrs are the addresses of this machine, if they can be told.
