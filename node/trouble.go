@@ -112,9 +112,13 @@ func detailOf(err error) string {
 	return text
 }
 
-// dial connects to a peer, if need be, as a fetch would, also if that has just failed:
-// a person wants to know.
+// dial connects to a peer, if need be, as a fetch would.
 func (n *Node) dial(ctx context.Context, p peer.AddrInfo) error {
+	return n.dialNow(ctx, p, n.swap.Reach)
+}
+
+// dialNow has connect reach a peer also if that has just failed: a person wants to know.
+func (n *Node) dialNow(ctx context.Context, p peer.AddrInfo, connect func(context.Context, peer.AddrInfo) error) error {
 	if s, ok := n.host.Network().(interface{ Backoff() *swarm.DialBackoff }); ok {
 		s.Backoff().Clear(p.ID)
 	}
@@ -123,5 +127,5 @@ func (n *Node) dial(ctx context.Context, p peer.AddrInfo) error {
 	wanted.add(p.ID)
 	ctx, cancel := context.WithTimeout(ctx, reachFor)
 	defer cancel()
-	return n.swap.Reach(ctx, p)
+	return connect(ctx, p)
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/peer"
 
 	"shoal/node/api"
 	"shoal/node/store"
@@ -124,6 +125,26 @@ func TestWhyOfAFetchAfterAFailure(t *testing.T) {
 	defer f.leave()
 	if d, err := a.Why(t.Context(), api.WhyRequest{Ref: ref, Timeout: 0.1}, nil); err != nil || d.Evidence.Error != nil || d.Code == api.CauseFailed {
 		t.Errorf("%+v, %v", d, err)
+	}
+}
+
+// TestWhoLeadsInNeedNotSwap dials two peers that are to lead into the network: one is other software, one is not there.
+func TestWhoLeadsInNeedNotSwap(t *testing.T) {
+	n, _ := startNode(t, t.TempDir())
+	h, gone := bareHost(t), bareHost(t)
+	lead := []peer.AddrInfo{{ID: h.ID(), Addrs: h.Addrs()}, {ID: gone.ID(), Addrs: gone.Addrs()}}
+	gone.Close()
+	e := evidence(func(e *api.Evidence) {
+		e.State, e.Connected = api.StateAbsent, 0
+		e.Bootstrap = []api.Suspect{{ID: h.ID().String()}, {ID: gone.ID().String()}}
+	})
+	q := &inquiry{n: n}
+	q.leadIn(t.Context(), lead, &e)
+	if b := e.Bootstrap; !b[0].Connected || b[0].Trouble != "" || b[1].Connected || b[1].Trouble != api.CauseRefused || e.Connected != 1 {
+		t.Errorf("%d connected, bootstrap peers: %+v", e.Connected, e.Bootstrap)
+	}
+	if code := diagnose(e)[0].Code; code != api.CauseStarting {
+		t.Errorf("the cause is %s", code)
 	}
 }
 
