@@ -20,6 +20,8 @@ import (
 const (
 	whyFor     = 10 * time.Second // evidence is gathered at most, unless the caller says else
 	mostWhyFor = 10 * time.Minute
+	dialsShare = 4               // one part in so many of that is kept for the dials at the end, reachFor at most; they have what the look leaves, too
+	aloneFor   = 3 * time.Second // of looking are enough where nobody is connected who could be asked
 	settledAge = 5 * time.Second // a rate is taken over 3 s, and a search has asked everybody near by then
 )
 
@@ -43,7 +45,9 @@ func (n *Node) Why(ctx context.Context, req api.WhyRequest, progress func(api.Pr
 		limit = min(time.Duration(req.Timeout*float64(time.Second)), mostWhyFor)
 	}
 	q := &inquiry{n: n, root: link.Root, hints: hints, noDaemon: req.NoDaemon, name: link.Filename}
-	look, cancel := context.WithTimeout(ctx, limit)
+	whole, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	look, cancel := context.WithTimeout(whole, limit-min(reachFor, limit/dialsShare))
 	defer cancel()
 	defer q.stop()
 	e, err := q.watch(look, progress)
@@ -56,7 +60,7 @@ func (n *Node) Why(ctx context.Context, req api.WhyRequest, progress func(api.Pr
 	case !n.runs():
 		return api.Diagnosis{}, api.Errorf(api.Stopped, "the node is not running")
 	}
-	q.complete(ctx, &e)
+	q.complete(whole, &e)
 	causes := diagnose(e)
 	return api.Diagnosis{CID: q.root.String(), Name: q.name, Cause: causes[0], Also: causes[1:], Evidence: e}, nil
 }
@@ -200,7 +204,7 @@ func (q *inquiry) asked(ctx context.Context, e *api.Evidence) (settled bool, err
 	case failed != nil || p.full():
 		return true, nil
 	case nobody && len(e.Peers) == 0:
-		return age >= findFor, nil
+		return age >= findFor || e.Connected == 0 && age >= aloneFor, nil
 	}
 	return time.Since(last) >= findQuiet && !pending(e.Peers), nil
 }

@@ -82,10 +82,12 @@ func (q *inquiry) complete(ctx context.Context, e *api.Evidence) {
 			s.Trouble, s.Detail = api.CauseSilent, "asked for the root, it has not answered yet"
 		}
 	}
-	q.redial(ctx, q.dials, e.Peers, q.n.swap.Reach)
+	var dials sync.WaitGroup
+	dials.Go(func() { q.redial(ctx, q.dials, e.Peers, q.n.swap.Reach) })
 	if e.Connected == 0 {
 		q.leadIn(ctx, lead, e)
 	}
+	dials.Wait()
 }
 
 // leadIn dials the peers that are to lead into the network. It is enough that they answer: most of the public network does not
