@@ -177,7 +177,7 @@ func (q *inquiry) running(e *api.Evidence, f *fetch) (settled bool) {
 // asked takes what a probe has found out; it begins one if there is none.
 func (q *inquiry) asked(ctx context.Context, e *api.Evidence) (settled bool, err error) {
 	if q.probe == nil {
-		if q.probe, err = q.n.newProbe(q.root); err != nil {
+		if q.probe, err = q.n.newProbe(ctx, q.root); err != nil {
 			return true, userError(err)
 		}
 		ctx, q.cancel = context.WithCancel(ctx)

@@ -148,6 +148,25 @@ func TestWhoLeadsInNeedNotSwap(t *testing.T) {
 	}
 }
 
+// TestProbeWalksWhatIsHere: that takes no time but the caller's, and none of what peers may send.
+func TestProbeWalksWhatIsHere(t *testing.T) {
+	n, _ := startNode(t, t.TempDir())
+	path, _ := randomFile(t, t.TempDir(), "film.bin", 5<<20)
+	root := parseRoot(t, mustShare(t, n, path).CID)
+	p, err := n.newProbe(t.Context(), root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if leaves, all := p.Leaves(); p.Nodes() != 1 || leaves != 5 || !all || p.bytes != 0 {
+		t.Errorf("%d nodes with %d leaves, all %v; %d bytes of peers", p.Nodes(), leaves, all, p.bytes)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if p, err := n.newProbe(ctx, root); err != nil || p.Nodes() != 0 {
+		t.Errorf("after the end: %+v, %v", p, err)
+	}
+}
+
 func parseRoot(t *testing.T, s string) cid.Cid {
 	t.Helper()
 	c, err := cid.Decode(s)
