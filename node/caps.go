@@ -83,16 +83,11 @@ func (p *pacer) wait(h hurry) bool {
 		return false
 	default:
 	}
-	turn := p.limit.Reserve()
-	pause, most := turn.Delay(), dialWait
-	if h == someoneWaits {
-		most = wantedWait
+	pause, ok := p.reserve(h)
+	if !ok {
+		return false
 	}
-	if h != noWait && pause > 0 {
-		if pause > most {
-			turn.Cancel()
-			return false
-		}
+	if pause > 0 {
 		timer := time.NewTimer(pause)
 		defer timer.Stop()
 		select {
@@ -103,6 +98,25 @@ func (p *pacer) wait(h hurry) bool {
 	}
 	p.count(time.Now().Unix())
 	return true
+}
+
+// reserve takes a turn and tells how long it is until then, unless that would take too long. Nobody else takes one meanwhile:
+// the limiter gets back a turn whole only if it was the last.
+func (p *pacer) reserve(h hurry) (pause time.Duration, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	turn, most := p.limit.Reserve(), dialWait
+	switch h {
+	case noWait:
+		return 0, true
+	case someoneWaits:
+		most = wantedWait
+	}
+	if pause = turn.Delay(); pause > most {
+		turn.Cancel()
+		return 0, false
+	}
+	return pause, true
 }
 
 func (p *pacer) close() { p.once.Do(func() { close(p.done) }) }
