@@ -23,8 +23,19 @@ const (
 	// asking the DHT, announcing. Nothing is refused for it; the intervals of these are chosen so.
 	overheadCap = 2_000_000
 
-	// dialWait is how long a dial may wait for its turn before it is given up.
-	dialWait = 3 * time.Second
+	// dialWait is how long a dial may wait for its turn before it is given up. One that someone waits for may come behind all
+	// those, and still has some of its own time (reachFor) then.
+	dialWait   = 3 * time.Second
+	wantedWait = 5 * time.Second
+)
+
+// hurry is how much a dial matters.
+type hurry int
+
+const (
+	nobodyWaits  hurry = iota // for it: the DHT's own
+	someoneWaits              // a fetch, or a look
+	noWait                    // the user named the peer
 )
 
 // caps are those that tests make smaller.
@@ -66,19 +77,17 @@ func newPacer(c caps) *pacer {
 
 // wait returns true when it is time to dial a peer, and false if that would take too long. A peer that the user named
 // does not wait; those after it wait longer.
-func (p *pacer) wait(named bool) bool {
+func (p *pacer) wait(h hurry) bool {
 	select {
 	case <-p.done:
 		return false
 	default:
 	}
-	turn := p.limit.Reserve()
-	pause := turn.Delay()
-	if !named && pause > 0 {
-		if pause > dialWait {
-			turn.Cancel()
-			return false
-		}
+	pause, ok := p.reserve(h)
+	if !ok {
+		return false
+	}
+	if pause > 0 {
 		timer := time.NewTimer(pause)
 		defer timer.Stop()
 		select {
@@ -89,6 +98,25 @@ func (p *pacer) wait(named bool) bool {
 	}
 	p.count(time.Now().Unix())
 	return true
+}
+
+// reserve takes a turn and tells how long it is until then, unless that would take too long. Nobody else takes one meanwhile:
+// the limiter gets back a turn whole only if it was the last.
+func (p *pacer) reserve(h hurry) (pause time.Duration, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	turn, most := p.limit.Reserve(), dialWait
+	switch h {
+	case noWait:
+		return 0, true
+	case someoneWaits:
+		most = wantedWait
+	}
+	if pause = turn.Delay(); pause > most {
+		turn.Cancel()
+		return 0, false
+	}
+	return pause, true
 }
 
 func (p *pacer) close() { p.once.Do(func() { close(p.done) }) }

@@ -19,6 +19,7 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 
 	"shoal/dht"
+	"shoal/node/api"
 )
 
 // cappedHost is a node's host with caps of its own.
@@ -108,12 +109,16 @@ func TestDialsAreCapped(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 5000 {
 			wg.Go(func() {
-				if p.wait(false) {
+				if p.wait(nobodyWaits) {
 					mu.Lock()
 					defer mu.Unlock()
 					at = append(at, time.Since(begin))
 				}
 			})
+		}
+		synctest.Wait() // now as many wait as may
+		if p.wait(nobodyWaits) || !p.wait(someoneWaits) {
+			t.Error("there is no more room for a peer that someone waits for than for others")
 		}
 		wg.Wait()
 		perSecond := map[int]int{}
@@ -128,11 +133,11 @@ func TestDialsAreCapped(t *testing.T) {
 		if want := c.burst + int(dialWait.Seconds()*float64(c.dials)); len(at) < want-1 || len(at) > want+1 {
 			t.Errorf("%d dials in %s, want %d", len(at), dialWait, want)
 		}
-		if !p.wait(true) {
+		if !p.wait(noWait) {
 			t.Error("a peer that the user named was refused")
 		}
 		p.close()
-		if p.wait(false) {
+		if p.wait(nobodyWaits) {
 			t.Error("a dial was allowed after the end")
 		}
 	})
@@ -167,6 +172,45 @@ func TestTheHostKeepsToTheDialRate(t *testing.T) {
 	defer dials.mu.Unlock()
 	if allowed := c.burst + int(time.Since(begin).Seconds()*float64(c.dials)) + 1; dials.all > allowed || dials.all < c.burst {
 		t.Errorf("%d dials in %s, at most %d are allowed", dials.all, time.Since(begin), allowed)
+	}
+}
+
+// TestAPacedDialIsNoRefusal tells a dial that our own pace stopped from one that the lists do.
+func TestAPacedDialIsNoRefusal(t *testing.T) {
+	n, _ := startNode(t, t.TempDir())
+	n.dials.limit.SetBurst(0)
+	h := bareHost(t)
+	for _, row := range []struct {
+		verdict
+		want api.CauseCode
+	}{{"", api.CausePaced}, {banned, api.CauseGated}} {
+		if err := n.rules.set(t.Context(), map[peer.ID]verdict{h.ID(): row.verdict}); err != nil {
+			t.Fatal(err)
+		}
+		err := n.dial(t.Context(), peer.AddrInfo{ID: h.ID(), Addrs: h.Addrs()})
+		if code, detail := n.troubleWith(h.ID(), err); code != row.want || detail == "" {
+			t.Errorf("%q: %s, %q of %v", row.verdict, code, detail, err)
+		}
+	}
+}
+
+// TestFoundPeersAreWanted looks at how a peer counts while someone waits for it, and after.
+func TestFoundPeersAreWanted(t *testing.T) {
+	found, hint := peer.ID("found"), peer.ID("hint")
+	known := newNamed([]peer.AddrInfo{{ID: hint}})
+	first, second := known.wants(), known.wants()
+	first.add(found)
+	first.add(found)
+	second.add(found)
+	if h := known.hurry(found); h != someoneWaits || known.hurry(hint) != noWait || known.has(found) {
+		t.Errorf("found: %d, hint: %d", h, known.hurry(hint))
+	}
+	first.end()
+	if known.hurry(found) != someoneWaits {
+		t.Error("one still waits")
+	}
+	if second.end(); known.hurry(found) != nobodyWaits || len(known.wanted) > 0 {
+		t.Errorf("nobody waits any more: %v", known.wanted)
 	}
 }
 

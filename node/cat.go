@@ -188,10 +188,13 @@ func (f *File) result(start time.Time) api.CatResult {
 // findPeers feeds a stream: the hints of the link, and whoever turns up.
 func (f *File) findPeers(ctx context.Context, peers chan<- peer.AddrInfo) {
 	defer close(peers)
+	wanted := f.n.named.wants()
+	defer wanted.end()
 	give := func(p peer.AddrInfo) {
 		if f.n.rules.refusal(p.ID) != "" {
 			return
 		}
+		wanted.add(p.ID)
 		f.mu.Lock()
 		f.met[p.ID] = true
 		f.mu.Unlock()

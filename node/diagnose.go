@@ -55,6 +55,9 @@ type facts struct {
 func newCase(e api.Evidence) *facts {
 	c := &facts{Evidence: e, count: map[api.CauseCode]int{}}
 	c.fetching = e.State == api.StateFetching
+	if c.fetching {
+		c.Error = nil // of a fetch before
+	}
 	c.open = c.fetching || e.State == api.StatePaused || e.State == api.StateAbsent || e.State == api.StateFailed
 	for _, p := range e.Peers {
 		switch {

@@ -72,6 +72,10 @@ func TestDiagnose(t *testing.T) {
 		{"exists", failed(api.Exists), []api.CauseCode{api.CauseExists}, "Something else"},
 		{"no DAG", failed(api.Damaged), []api.CauseCode{api.CauseDamaged}, "ended with an error"},
 		{"failed", failed(api.Internal), []api.CauseCode{api.CauseFailed}, "ended with an error"},
+		{"fetching, and failed before", func(e *api.Evidence) {
+			failed(api.NoSpace)(e)
+			e.State, e.Rate, e.Peers = api.StateFetching, 1e8, []api.Suspect{sender(1e8)}
+		}, []api.CauseCode{api.CauseOK}, "from 1 peer"},
 		{"paused with a seed", func(e *api.Evidence) { e.State, e.Peers = api.StatePaused, []api.Suspect{seedPeer()} },
 			[]api.CauseCode{api.CausePaused}, "40 of 100 chunks"},
 		{"paused, and nobody has it", state(api.StatePaused, false), []api.CauseCode{api.CausePaused, api.CauseNobody}, "paused"},

@@ -43,6 +43,8 @@ var peerTexts = map[api.CauseCode]struct{ one, many, next string }{
 		"Its copy is damaged: ask for `shoal verify --full` there, or find another peer. Nothing of it was kept."},
 	api.CauseViolation: {"broke the swap protocol, and is banned from this fetch", "broke the swap protocol, and are banned from this fetch",
 		"It is broken or hostile: find another peer."},
+	api.CausePaced: {"is not dialled yet: too many other dials are under way", "are not dialled yet: too many other dials are under way",
+		"Wait: it is dialled as soon as there is room; `shoal status` shows the cap."},
 	api.CauseHungUp: {"hung up", "hung up",
 		"It may have stopped, or not allow this peer (`shoal peers lists` there), or the network broke; it is tried again by itself."},
 }

@@ -33,6 +33,13 @@ func (f *failures) note(root cid.Cid, err error) {
 	f.byRoot[root] = err
 }
 
+// forgetFailure says that how the last fetch of a root ended does not count any more.
+func (n *Node) forgetFailure(root cid.Cid) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.failures.byRoot, root)
+}
+
 // failure is why the last fetch of a root failed; nil if it did not.
 func (n *Node) failure(root cid.Cid) error {
 	n.mu.Lock()

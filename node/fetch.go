@@ -87,6 +87,7 @@ func (n *Node) startOrJoin(target store.Target, hints []peer.AddrInfo) (*fetch, 
 	}
 	f.hint(hints)
 	n.fetches[target.Root] = f
+	delete(n.failures.byRoot, target.Root)
 	n.active.Go(func() {
 		defer cancel(nil)
 		f.share, f.err = n.fetch(ctx, f)
@@ -209,6 +210,8 @@ func (n *Node) swapIn(ctx context.Context, f *fetch, d *store.Download) error {
 // findPeers feeds the session: the hints of links, and whoever turns up.
 func (n *Node) findPeers(ctx context.Context, f *fetch, peers chan<- peer.AddrInfo) {
 	defer close(peers)
+	wanted := n.named.wants()
+	defer wanted.end()
 	found := n.dht.Find(ctx, f.target.Root)
 	for {
 		var p peer.AddrInfo
@@ -225,6 +228,7 @@ func (n *Node) findPeers(ctx context.Context, f *fetch, peers chan<- peer.AddrIn
 		if n.rules.refusal(p.ID) != "" {
 			continue
 		}
+		wanted.add(p.ID)
 		f.mu.Lock()
 		f.found[p.ID] = withSource(f.found[p.ID], source)
 		f.mu.Unlock()

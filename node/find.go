@@ -41,7 +41,6 @@ func (n *Node) Find(ctx context.Context, ref string, found func(api.Provider)) e
 		found(api.Provider{ID: n.host.ID().String(), Addrs: n.addrs(), Source: "self", Reached: true})
 	}
 	r := &reacher{n: n, found: found, seen: map[peer.ID]bool{n.host.ID(): true}, room: make(chan struct{}, reachAtOnce)}
-	defer r.dials.Wait()
 	for _, p := range hints {
 		r.try(ctx, p, "link")
 	}
@@ -56,6 +55,7 @@ func (n *Node) Find(ctx context.Context, ref string, found func(api.Provider)) e
 		r.try(ctx, f.Peer, f.Source)
 		quiet.Reset(findQuiet)
 	}
+	r.dials.Wait() // before the question of whether they were let finish
 	return ctx.Err()
 }
 
@@ -83,11 +83,12 @@ func (r *reacher) try(ctx context.Context, p peer.AddrInfo, source string) {
 		if ctx.Err() != nil {
 			return // not its fault
 		}
+		trouble, detail := r.n.troubleWith(p.ID, err)
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.found(api.Provider{
 			ID: p.ID.String(), Addrs: withPeer(p.Addrs, p.ID), Source: source,
-			Reached: err == nil, Trouble: troubleOf(err), Detail: detailOf(err),
+			Reached: err == nil, Trouble: trouble, Detail: detail,
 		})
 	})
 }

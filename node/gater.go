@@ -11,19 +11,20 @@ import (
 	"shoal/dht"
 )
 
-// maxNamed bounds the peers that users named since the start.
+// maxNamed bounds the peers that users named since the start, and those that one search wants.
 const maxNamed = 4096
 
 // named are the peers that the user asked to meet: bootstrap flags and providers
 // in links. They may be dialled at addresses that the network would not dial by
-// itself.
+// itself. Beside them it knows those that were found for what the user waits for.
 type named struct {
-	mu  sync.Mutex
-	ids map[peer.ID]struct{}
+	mu     sync.Mutex
+	ids    map[peer.ID]struct{}
+	wanted map[peer.ID]int // how many searches for each
 }
 
 func newNamed(peers []peer.AddrInfo) *named {
-	n := &named{ids: map[peer.ID]struct{}{}}
+	n := &named{ids: map[peer.ID]struct{}{}, wanted: map[peer.ID]int{}}
 	n.add(peers)
 	return n
 }
@@ -43,6 +44,48 @@ func (n *named) has(id peer.ID) bool {
 	defer n.mu.Unlock()
 	_, ok := n.ids[id]
 	return ok
+}
+
+// wants are the peers that one search has found, for whoever waits for it. One goroutine uses it.
+type wants struct {
+	n   *named
+	ids map[peer.ID]struct{}
+}
+
+func (n *named) wants() *wants { return &wants{n, map[peer.ID]struct{}{}} }
+
+func (w *wants) add(id peer.ID) {
+	w.n.mu.Lock()
+	defer w.n.mu.Unlock()
+	if _, known := w.ids[id]; !known && len(w.ids) < maxNamed {
+		w.ids[id] = struct{}{}
+		w.n.wanted[id]++
+	}
+}
+
+// end says that nobody waits for these any more.
+func (w *wants) end() {
+	w.n.mu.Lock()
+	defer w.n.mu.Unlock()
+	for id := range w.ids {
+		if w.n.wanted[id]--; w.n.wanted[id] == 0 {
+			delete(w.n.wanted, id)
+		}
+	}
+	clear(w.ids)
+}
+
+// hurry tells how long the dial of a peer may wait for its turn.
+func (n *named) hurry(id peer.ID) hurry {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if _, ok := n.ids[id]; ok {
+		return noWait
+	}
+	if n.wanted[id] > 0 {
+		return someoneWaits
+	}
+	return nobodyWaits
 }
 
 // gater keeps the node inside its network, and away from peers that the user bans. A
@@ -67,8 +110,9 @@ func (g *gater) InterceptAccept(c network.ConnMultiaddrs) bool {
 }
 
 // InterceptPeerDial is asked before every dial of a peer that is not connected, whoever wants it: lookups, fetches, the DHT.
+// It is not told until when the dial is wanted, so that it must not wait for long. What it refuses, paced knows.
 func (g *gater) InterceptPeerDial(id peer.ID) bool {
-	return g.rules.refusal(id) == "" && (g.dials == nil || g.dials.wait(g.named.has(id)))
+	return g.rules.refusal(id) == "" && (g.dials == nil || g.dials.wait(g.named.hurry(id)))
 }
 
 func (g *gater) InterceptSecured(_ network.Direction, id peer.ID, _ network.ConnMultiaddrs) bool {

@@ -53,7 +53,7 @@ func loadOrCreateKey(home string) (crypto.PrivKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make identity key: %w", err)
 	}
-	if err := createSynced(path, raw); err != nil {
+	if err := createFile(path, raw); err != nil {
 		return nil, fmt.Errorf("save identity key: %w", err)
 	}
 	return readKey(path) // another process may have been first
@@ -69,29 +69,4 @@ func readKey(path string) (crypto.PrivKey, error) {
 		return nil, fmt.Errorf("identity key %s is damaged (move it away to get a new identity): %w", path, err)
 	}
 	return key, nil
-}
-
-// createSynced makes a private file unless there is one, so that a crash leaves all
-// of it or none.
-func createSynced(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
-		return err
-	}
-	err = os.Link(f.Name(), path)
-	if err == nil || errors.Is(err, fs.ErrExist) {
-		return nil
-	}
-	return os.Rename(f.Name(), path) // a file system without hard links
 }

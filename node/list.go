@@ -135,7 +135,11 @@ func (n *Node) Remove(ctx context.Context, ref string) (api.Share, error) {
 			return s, fmt.Errorf("withdraw %s: %w", root, err)
 		}
 	}
-	return s, userError(n.store.Remove(root))
+	if err := n.store.Remove(root); err != nil {
+		return s, userError(err)
+	}
+	n.forgetFailure(root)
+	return s, nil
 }
 
 // Verify compares a share with its files and serves what fits again.

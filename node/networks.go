@@ -91,7 +91,7 @@ func SavePrivateNetwork(home string, inv Invitation) error {
 	if err != nil {
 		return api.Errorf(api.Invalid, "%w", err)
 	}
-	if err := replaceSynced(networkFile(home, inv.Name), []byte(text+"\n")); err != nil {
+	if err := ReplaceFile(networkFile(home, inv.Name), []byte(text+"\n")); err != nil {
 		return fmt.Errorf("save the network's key: %w", err)
 	}
 	return nil
@@ -117,23 +117,6 @@ func (inv Invitation) With(addrs []string) Invitation {
 		}
 	}
 	return inv
-}
-
-// replaceSynced writes a private file so that a crash leaves the old one or the new one.
-func replaceSynced(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // gone already when all went well
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }
 
 // unlock gives a private network the key that the home has, and the addresses it came with.

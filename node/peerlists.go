@@ -133,7 +133,8 @@ func (r *peerRules) sweep() {
 	r.sweepAt = max(sweepFrom, 2*r.held)
 }
 
-// expel closes the connections of all who may not connect any more.
+// expel closes the connections of all who may not connect any more. Each may take seconds, where the other end does not read:
+// nobody waits for the one before.
 func (r *peerRules) expel() {
 	var out []network.Conn
 	r.mu.Lock()
@@ -145,9 +146,11 @@ func (r *peerRules) expel() {
 		}
 	}
 	r.mu.Unlock()
+	var closing sync.WaitGroup
 	for _, c := range out {
-		_ = c.CloseWithError(network.ConnGated) // gone already, at worst
+		closing.Go(func() { _ = c.CloseWithError(network.ConnGated) }) // gone already, at worst
 	}
+	closing.Wait()
 }
 
 // set changes the lists on disk, then here, then among the connections.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 
 	"github.com/ipfs/go-datastore"
 	dssync "github.com/ipfs/go-datastore/sync"
@@ -107,6 +109,41 @@ func TestPeerListsAreBounded(t *testing.T) {
 	if api.AsError(err).Code != api.Invalid {
 		t.Errorf("one more than %d: %v", maxListed, err)
 	}
+}
+
+// slowConn is a connection that closes only once others are being closed as well.
+type slowConn struct {
+	network.Conn
+	id  peer.ID
+	all *sync.WaitGroup
+}
+
+func (c slowConn) RemotePeer() peer.ID { return c.id }
+
+func (c slowConn) CloseWithError(network.ConnErrorCode) error {
+	c.all.Done()
+	c.all.Wait()
+	return nil
+}
+
+// TestExpelWaitsForAllAtOnce allows a friend while strangers are connected that take long to close.
+func TestExpelWaitsForAllAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rules, err := loadPeerRules(dssync.MutexWrap(datastore.NewMapDatastore()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all sync.WaitGroup
+		for range 8 {
+			all.Add(1)
+			if !rules.admit(slowConn{id: test.RandPeerIDFatal(t), all: &all}) {
+				t.Fatal("a stranger was refused")
+			}
+		}
+		if err := rules.set(t.Context(), map[peer.ID]verdict{test.RandPeerIDFatal(t): allowed}); err != nil || len(rules.conns) > 0 {
+			t.Errorf("%v, %d peers are still connected", err, len(rules.conns))
+		}
+	})
 }
 
 // TestBanClosesLanes bans a peer from which much comes over several connections, those of the lanes among them.

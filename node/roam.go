@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"slices"
@@ -47,7 +48,7 @@ func (n *Node) roam(ctx context.Context) error {
 
 	tick := time.NewTicker(lookAtAddrs)
 	defer tick.Stop()
-	had := ownAddrs()
+	had, _ := ownAddrs()
 	lost := map[peer.ID]call{}
 	for {
 		select {
@@ -55,7 +56,11 @@ func (n *Node) roam(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
-		now, have := time.Now(), ownAddrs()
+		have, ok := ownAddrs()
+		if !ok {
+			continue // says nothing of the addresses
+		}
+		now := time.Now()
 		if slices.ContainsFunc(had, func(a netip.Addr) bool { return !slices.Contains(have, a) }) {
 			n.dropStale(have, lost, now)
 		}
@@ -94,10 +99,11 @@ func (n *Node) dropStale(have []netip.Addr, lost map[peer.ID]call, now time.Time
 	}
 }
 
-// stale tells whether a connection's own end is at an address that this machine does not have.
+// stale tells whether a connection's own end is at an address that this machine does not have. It has all of 127.0.0.0/8, though
+// one of them is all that it names.
 func stale(local ma.Multiaddr, have []netip.Addr) bool {
 	ip, ok := addrOf(local)
-	return ok && !ip.IsUnspecified() && !slices.Contains(have, ip)
+	return ok && !ip.IsUnspecified() && !ip.IsLoopback() && !slices.Contains(have, ip)
 }
 
 // callAgain connects to a peer. That it was not there a moment ago does not count: now we are elsewhere.
@@ -137,17 +143,31 @@ func (n *Node) prove(ctx context.Context, c network.Conn) {
 			err = multistream.SelectProtoOrFail(ping.ID, s)
 		}
 	}
-	if err != nil && ctx.Err() == nil || ctx.Err() == context.DeadlineExceeded {
+	if dead(err) && !errors.Is(ctx.Err(), context.Canceled) {
 		n.log.Info("a peer has changed its address: dropping its old connection", "peer", c.RemotePeer(), "at", c.RemoteMultiaddr())
 		_ = c.Close()
 	}
 }
 
-// ownAddrs are the addresses of this machine; none where they cannot be told.
-func ownAddrs() (out []netip.Addr) {
+// dead tells whether the word and its answer failed because the connection does not carry them. A peer that refuses the stream
+// has answered, and where there is no room for one here, nothing was asked.
+func dead(err error) bool {
+	var no multistream.ErrNotSupported[string]
+	var reset *network.StreamError
+	switch {
+	case err == nil, errors.As(err, &no), errors.Is(err, network.ErrResourceLimitExceeded):
+		return false
+	case errors.As(err, &reset):
+		return !reset.Remote
+	}
+	return true
+}
+
+// ownAddrs are the addresses of this machine, if they can be told.
+func ownAddrs() (out []netip.Addr, ok bool) {
 	addrs, err := net.InterfaceAddrs()
 	if err != nil {
-		return nil
+		return nil, false
 	}
 	for _, a := range addrs {
 		if n, ok := a.(*net.IPNet); ok {
@@ -156,7 +176,7 @@ func ownAddrs() (out []netip.Addr) {
 			}
 		}
 	}
-	return out
+	return out, true
 }
 
 // addrOf is the IP address of a connection's end; not that of a relay.

@@ -54,6 +54,7 @@ func (n *Node) Share(ctx context.Context, req api.ShareRequest, progress func(ap
 	if err != nil {
 		return result, userError(err)
 	}
+	n.forgetFailure(share.Root)
 	if err := n.provide(ctx, share.Root); err != nil {
 		return result, err
 	}

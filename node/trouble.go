@@ -73,6 +73,21 @@ func troubleOf(err error) api.CauseCode {
 	return api.CauseDial
 }
 
+// troubleWith is what is wrong with a peer of which a dial or a fetch gave err.
+func (n *Node) troubleWith(id peer.ID, err error) (api.CauseCode, string) {
+	if n.paced(id, err) {
+		return api.CausePaced, "not dialled: too many other dials are under way"
+	}
+	return troubleOf(err), detailOf(err)
+}
+
+// paced tells whether a dial was not begun only because there were too many: the swarm's error for that is the same as for
+// a peer that may not connect.
+func (n *Node) paced(id peer.ID, err error) bool {
+	var dial *swarm.DialError
+	return errors.As(err, &dial) && dial.Cause == swarm.ErrGaterDisallowedConnection && n.rules.refusal(id) == ""
+}
+
 // maxDetail bounds the text of an error that a peer has a part in, in bytes.
 const maxDetail = 400
 
@@ -97,13 +112,20 @@ func detailOf(err error) string {
 	return text
 }
 
-// dial connects to a peer, if need be, as a fetch would, also if that has just failed:
-// a person wants to know.
+// dial connects to a peer, if need be, as a fetch would.
 func (n *Node) dial(ctx context.Context, p peer.AddrInfo) error {
+	return n.dialNow(ctx, p, n.swap.Reach)
+}
+
+// dialNow has connect reach a peer also if that has just failed: a person wants to know.
+func (n *Node) dialNow(ctx context.Context, p peer.AddrInfo, connect func(context.Context, peer.AddrInfo) error) error {
 	if s, ok := n.host.Network().(interface{ Backoff() *swarm.DialBackoff }); ok {
 		s.Backoff().Clear(p.ID)
 	}
+	wanted := n.named.wants()
+	defer wanted.end()
+	wanted.add(p.ID)
 	ctx, cancel := context.WithTimeout(ctx, reachFor)
 	defer cancel()
-	return n.swap.Reach(ctx, p)
+	return connect(ctx, p)
 }

@@ -20,6 +20,8 @@ import (
 const (
 	whyFor     = 10 * time.Second // evidence is gathered at most, unless the caller says else
 	mostWhyFor = 10 * time.Minute
+	dialsShare = 4               // one part in so many of that is kept for the dials at the end, reachFor at most; they have what the look leaves, too
+	aloneFor   = 3 * time.Second // of looking are enough where nobody is connected who could be asked
 	settledAge = 5 * time.Second // a rate is taken over 3 s, and a search has asked everybody near by then
 )
 
@@ -43,7 +45,9 @@ func (n *Node) Why(ctx context.Context, req api.WhyRequest, progress func(api.Pr
 		limit = min(time.Duration(req.Timeout*float64(time.Second)), mostWhyFor)
 	}
 	q := &inquiry{n: n, root: link.Root, hints: hints, noDaemon: req.NoDaemon, name: link.Filename}
-	look, cancel := context.WithTimeout(ctx, limit)
+	whole, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	look, cancel := context.WithTimeout(whole, limit-min(reachFor, limit/dialsShare))
 	defer cancel()
 	defer q.stop()
 	e, err := q.watch(look, progress)
@@ -56,7 +60,7 @@ func (n *Node) Why(ctx context.Context, req api.WhyRequest, progress func(api.Pr
 	case !n.runs():
 		return api.Diagnosis{}, api.Errorf(api.Stopped, "the node is not running")
 	}
-	q.complete(ctx, &e)
+	q.complete(whole, &e)
 	causes := diagnose(e)
 	return api.Diagnosis{CID: q.root.String(), Name: q.name, Cause: causes[0], Also: causes[1:], Evidence: e}, nil
 }
@@ -90,7 +94,7 @@ type inquiry struct {
 	probe  *probe // nil: none was needed so far
 	cancel context.CancelFunc
 	ran    sync.WaitGroup
-	dials  []peer.AddrInfo // whose error says only that libp2p waits: to be dialled at the end
+	dials  []peer.AddrInfo // whose error says only that libp2p waits, or that we did: to be dialled at the end
 }
 
 // watch gathers evidence until it is enough, or ctx ends.
@@ -173,7 +177,7 @@ func (q *inquiry) running(e *api.Evidence, f *fetch) (settled bool) {
 // asked takes what a probe has found out; it begins one if there is none.
 func (q *inquiry) asked(ctx context.Context, e *api.Evidence) (settled bool, err error) {
 	if q.probe == nil {
-		if q.probe, err = q.n.newProbe(q.root); err != nil {
+		if q.probe, err = q.n.newProbe(ctx, q.root); err != nil {
 			return true, userError(err)
 		}
 		ctx, q.cancel = context.WithCancel(ctx)
@@ -200,7 +204,7 @@ func (q *inquiry) asked(ctx context.Context, e *api.Evidence) (settled bool, err
 	case failed != nil || p.full():
 		return true, nil
 	case nobody && len(e.Peers) == 0:
-		return age >= findFor, nil
+		return age >= findFor || e.Connected == 0 && age >= aloneFor, nil
 	}
 	return time.Since(last) >= findQuiet && !pending(e.Peers), nil
 }
@@ -235,9 +239,10 @@ func (q *inquiry) swarm(e *api.Evidence, stats transfer.Stats, found map[peer.ID
 	}
 	q.dials = q.dials[:0]
 	for _, p := range stats.Peers {
+		trouble, detail := q.n.troubleWith(p.ID, p.Err)
 		e.Peers = append(e.Peers, api.Suspect{
 			ID: p.ID.String(), Addrs: q.n.remoteAddrs(p.ID), Sources: q.sources(found, p.ID), Connected: true,
-			Trouble: troubleOf(p.Err), Detail: detailOf(p.Err), Answered: p.Answered,
+			Trouble: trouble, Detail: detail, Answered: p.Answered,
 			All: p.Have < 0, Have: int64(max(p.Have, 0)), Choked: p.Choked, Waiting: p.Waiting,
 			Bytes: p.Bytes, Rate: p.Rate, RTT: p.RTT.Seconds(),
 		})
@@ -247,12 +252,13 @@ func (q *inquiry) swarm(e *api.Evidence, stats transfer.Stats, found map[peer.ID
 		delete(found, p.ID)
 	}
 	for _, c := range stats.Known {
-		if c.Err != nil && errors.Is(c.Err, swarm.ErrDialBackoff) {
+		trouble, detail := q.n.troubleWith(c.ID, c.Err)
+		if errors.Is(c.Err, swarm.ErrDialBackoff) || trouble == api.CausePaced {
 			q.dials = append(q.dials, peer.AddrInfo{ID: c.ID, Addrs: c.Addrs})
 		}
 		e.Peers = append(e.Peers, api.Suspect{
 			ID: c.ID.String(), Addrs: withPeer(c.Addrs, c.ID), Sources: q.sources(found, c.ID),
-			Trouble: troubleOf(c.Err), Detail: detailOf(c.Err), Bytes: stats.From[c.ID],
+			Trouble: trouble, Detail: detail, Bytes: stats.From[c.ID],
 		})
 		delete(found, c.ID)
 	}

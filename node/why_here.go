@@ -23,7 +23,7 @@ func (q *inquiry) here(ctx context.Context, e *api.Evidence, f *fetch) error {
 		s, err = q.n.store.Share(q.root)
 	}
 	failed := q.n.failure(q.root)
-	if failed != nil {
+	if failed != nil && f == nil {
 		e.State, e.Error = api.StateFailed, api.AsError(userError(failed))
 	}
 	if errors.Is(err, store.ErrNotFound) {
@@ -82,14 +82,29 @@ func (q *inquiry) complete(ctx context.Context, e *api.Evidence) {
 			s.Trouble, s.Detail = api.CauseSilent, "asked for the root, it has not answered yet"
 		}
 	}
+	var dials sync.WaitGroup
+	dials.Go(func() { q.redial(ctx, q.dials, e.Peers, q.n.swap.Reach) })
 	if e.Connected == 0 {
-		q.redial(ctx, lead, e.Bootstrap)
+		q.leadIn(ctx, lead, e)
 	}
-	q.redial(ctx, q.dials, e.Peers)
+	dials.Wait()
+}
+
+// leadIn dials the peers that are to lead into the network. It is enough that they answer: most of the public network does not
+// speak swap. Who is connected only now has not been asked.
+func (q *inquiry) leadIn(ctx context.Context, lead []peer.AddrInfo, e *api.Evidence) {
+	q.redial(ctx, lead, e.Bootstrap, q.n.host.Connect)
+	for i := range e.Bootstrap {
+		s := &e.Bootstrap[i]
+		s.Connected = s.Trouble == ""
+	}
+	if e.Connected = len(q.n.host.Network().Peers()); e.Connected > 0 {
+		e.Searched = false
+	}
 }
 
 // redial dials peers and notes at those suspects that are meant how it went.
-func (q *inquiry) redial(ctx context.Context, peers []peer.AddrInfo, suspects []api.Suspect) {
+func (q *inquiry) redial(ctx context.Context, peers []peer.AddrInfo, suspects []api.Suspect, connect func(context.Context, peer.AddrInfo) error) {
 	var wg sync.WaitGroup
 	for _, p := range peers {
 		i := slices.IndexFunc(suspects, func(s api.Suspect) bool { return s.ID == p.ID.String() })
@@ -97,8 +112,8 @@ func (q *inquiry) redial(ctx context.Context, peers []peer.AddrInfo, suspects []
 			continue
 		}
 		wg.Go(func() {
-			err := q.n.dial(ctx, p)
-			suspects[i].Trouble, suspects[i].Detail = troubleOf(err), detailOf(err)
+			err := q.n.dialNow(ctx, p, connect)
+			suspects[i].Trouble, suspects[i].Detail = q.n.troubleWith(p.ID, err)
 		})
 	}
 	wg.Wait()

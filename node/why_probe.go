@@ -14,7 +14,7 @@ import (
 	"shoal/transfer"
 )
 
-// maxProbeNodes bounds the inner nodes that a probe walks, in bytes: of some 300 GiB.
+// maxProbeNodes bounds the inner nodes that a probe takes from peers, in bytes: of some 300 GiB.
 const maxProbeNodes = 16 << 20
 
 // probe asks around who has what of a root that nobody fetches: it is a fetch that
@@ -27,7 +27,7 @@ type probe struct {
 	mu     sync.Mutex
 	walker *chunker.Walker
 	nodes  int
-	bytes  int64
+	bytes  int64 // of those that came from peers
 	stats  transfer.Stats
 	found  map[peer.ID][]string // where each was heard of
 	last   time.Time            // somebody was found
@@ -36,29 +36,31 @@ type probe struct {
 
 var _ transfer.Job = (*probe)(nil)
 
-// newProbe walks what is here of a root.
-func (n *Node) newProbe(root cid.Cid) (*probe, error) {
+// newProbe walks what is here of a root, as far as it comes until ctx ends.
+func (n *Node) newProbe(ctx context.Context, root cid.Cid) (*probe, error) {
 	w, err := chunker.NewWalker(root, chunker.DefaultLimits())
 	if err != nil {
 		return nil, err
 	}
-	p := &probe{root: root, walker: w, started: time.Now(), found: map[peer.ID][]string{}}
+	p := &probe{root: root, walker: w, found: map[peer.ID][]string{}}
 	if p.have, err = n.store.Held(root); err != nil && !errors.Is(err, store.ErrNotFound) {
 		return nil, err
 	}
-	for {
+	for ctx.Err() == nil {
 		c, more := w.Next()
 		if !more {
-			return p, nil
+			break
 		}
 		block, err := n.store.Block(c, nil)
 		if err != nil {
-			return p, nil // from here on peers know
+			break // from here on peers know
 		}
 		if err := p.AddNode(block); err != nil {
 			return p, err
 		}
 	}
+	p.bytes, p.started = 0, time.Now() // what was here is no part of what peers may send
+	return p, nil
 }
 
 // run searches and asks until ctx ends.
@@ -68,10 +70,13 @@ func (p *probe) run(ctx context.Context, n *Node, hints []peer.AddrInfo) {
 	peers := make(chan peer.AddrInfo)
 	search.Go(func() {
 		defer close(peers)
+		wanted := n.named.wants()
+		defer wanted.end()
 		for _, h := range hints {
 			p.give(ctx, peers, h, "link")
 		}
 		for f := range n.dht.Find(ctx, p.root) {
+			wanted.add(f.Peer.ID)
 			p.give(ctx, peers, f.Peer, f.Source)
 		}
 	})

@@ -12,6 +12,7 @@ import (
 
 	"github.com/BurntSushi/toml"
 
+	"shoal/node"
 	"shoal/node/api"
 )
 
@@ -52,7 +53,10 @@ func writeSetting(home string, s setting, values []string) error {
 	if err != nil || !slices.Equal(parsed[s.key], values) {
 		return api.Errorf(api.Invalid, "%s is laid out in a way that cannot be edited safely", path).WithHint("Set %s in it by hand.", s.key)
 	}
-	return replaceFile(path, edited)
+	if err := node.ReplaceFile(path, []byte(edited)); err != nil {
+		return fmt.Errorf("write the settings: %w", err)
+	}
+	return nil
 }
 
 // editConfig sets the line of a key in the text of a settings file: in place of the one that is there, else after the comment
@@ -100,25 +104,4 @@ func tomlValue(values []string, list bool) string {
 		return quoted[0]
 	}
 	return "[" + strings.Join(quoted, ", ") + "]"
-}
-
-// replaceFile writes a private file so that a crash leaves the old one or the new one.
-func replaceFile(path, text string) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".config-*")
-	if err != nil {
-		return fmt.Errorf("write the settings: %w", err)
-	}
-	defer os.Remove(f.Name()) // gone already when all went well
-	_, err = f.WriteString(text)
-	if err == nil {
-		err = f.Sync()
-	}
-	err = errors.Join(err, f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return fmt.Errorf("write the settings: %w", err)
-	}
-	return nil
 }

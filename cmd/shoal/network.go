@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -84,8 +85,14 @@ func runNetwork(ctx context.Context, c *call) error {
 }
 
 // inForce gives the private network that the settings choose.
-func (c *call) inForce() (name string, ok bool) {
-	return strings.CutPrefix(c.set.one("network"), privateHead)
+func (c *call) inForce() (name string, ok bool) { return privateName(c.set.one("network")) }
+
+// privateName is the private network that a value of the setting names, "" if it names another.
+func privateName(network string) (name string, ok bool) {
+	if name, ok = strings.CutPrefix(network, privateHead); !ok {
+		return "", false
+	}
+	return name, true
 }
 
 // event describes a network without its secret.
@@ -230,18 +237,12 @@ func (c *call) leaveNetwork(ctx context.Context, args []string) error {
 		return cannot("leave", name, err)
 	}
 	inv.Name = name
+	back := current && c.set["network"].source == configName
+	if err := c.unchoose(name); err != nil {
+		return err
+	}
 	if err := node.ForgetPrivateNetwork(c.home, name); err != nil {
 		return cannot("leave", name, err)
-	}
-	back := current && c.set["network"].source == configName
-	if back {
-		s, err := findSetting("network")
-		if err == nil {
-			err = c.changeSetting(s, nil)
-		}
-		if err != nil {
-			return err
-		}
 	}
 	ev := c.event(inv)
 	ev.InForce = false
@@ -261,6 +262,23 @@ func (c *call) leaveNetwork(ctx context.Context, args []string) error {
 		c.note("This home is in the network %s from now on: what it shares is offered there.", defaultNetwork)
 	}
 	return c.out.err
+}
+
+// unchoose takes a private network out of the home's settings, whatever overrides them now: it must not stay there when its key
+// is gone.
+func (c *call) unchoose(name string) error {
+	file, err := readConfig(c.home)
+	if err != nil {
+		return cannot("leave", name, err)
+	}
+	if !slices.Equal(file["network"], []string{privateHead + name}) {
+		return nil
+	}
+	s, err := findSetting("network")
+	if err != nil {
+		return err
+	}
+	return c.changeSetting(s, nil)
 }
 
 // sayInvitation prints the secret: the result of the verb.

@@ -50,7 +50,7 @@ var causeCodes = map[api.CauseCode]api.Code{
 	api.CauseGated: api.Unavailable, api.CauseRelayed: api.Unavailable, api.CauseWrongPeer: api.Unavailable, api.CauseNoSwap: api.Unavailable,
 	api.CauseNoAddress: api.Unavailable, api.CauseDial: api.Unavailable, api.CauseNotThere: api.Unavailable,
 	api.CauseRead: api.Unavailable, api.CauseDenied: api.Unavailable, api.CauseBusy: api.Unavailable,
-	api.CauseSilent: api.Unavailable, api.CauseHungUp: api.Unavailable,
+	api.CauseSilent: api.Unavailable, api.CauseHungUp: api.Unavailable, api.CausePaced: api.Unavailable,
 	api.CauseChanged: api.Changed, api.CauseCorrupt: api.Damaged, api.CauseViolation: api.Damaged,
 }
 

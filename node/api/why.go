@@ -62,6 +62,7 @@ const (
 	CauseCorrupt   CauseCode = "corrupt"      // it sent what does not match its CID, and is banned
 	CauseViolation CauseCode = "violation"    // it broke the protocol, and is banned
 	CauseHungUp    CauseCode = "disconnected" // the connection broke
+	CausePaced     CauseCode = "dial_rate"    // nothing: so many dials are under way that it has to wait
 )
 
 // Cause is a reason why a fetch is slow or stuck, and the way out.
