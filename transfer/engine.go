@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -261,7 +262,8 @@ func (e *Engine) lookup(p laneOf) (c *conn, mine bool, wait chan struct{}, err e
 // lanes counts the connections beside the host's own. mu is held.
 func (e *Engine) lanes() (n int) {
 	for p := range e.opening {
-		if p.lane > 0 {
+		open := slices.ContainsFunc(e.conns[p.peer], func(c *conn) bool { return c.lane == p.lane })
+		if p.lane > 0 && !open { // else it is counted below
 			n++
 		}
 	}
@@ -314,7 +316,7 @@ func (e *Engine) reuse(ctx context.Context, p laneOf, dial func(context.Context)
 func (e *Engine) open(ctx context.Context, p laneOf, dial func(context.Context) (network.Stream, error)) (*conn, error) {
 	timeout := e.cfg.DialTimeout
 	if p.lane == 0 {
-		timeout += e.cfg.PunchTimeout
+		timeout += e.cfg.PunchTimeout + e.cfg.DialTimeout // to connect, to be connected directly, to open a stream
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()

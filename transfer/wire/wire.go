@@ -293,7 +293,8 @@ type (
 	Begin struct{ Handle, Leaf, Size uint32 }
 
 	// Part is the next bytes of the leaf begun, or none: the rest will not come, for
-	// the leaf was cancelled or the subscription has ended.
+	// the leaf was cancelled or the subscription has ended. To break off a leaf that is
+	// wanted is to refuse it.
 	//
 	//	payload, to the end of the body
 	Part struct{ Payload []byte }
