@@ -15,7 +15,7 @@ import (
 // swarms.mu not held, unless it says so.
 
 const (
-	dealIdle = 20 * time.Millisecond // nobody asked for anything so long: a round is over
+	dealIdle = 20 * time.Millisecond // nobody asked for anything so long, or for as long as a turn takes: a round is over
 	dealLong = 10 * time.Second      // and so long, though something is still being sent
 	dealWait = 2 * time.Second       // a member that finds nothing to ask for so long may take anything
 )
@@ -167,8 +167,9 @@ func (w *swarms) redeal(s *swarm, now time.Time) time.Duration {
 			m.deal.asked = now
 		}
 	}
+	quiet, turn := w.e.uplink.quiet()
 	idle := now.Sub(d.last)
-	if hungry || idle < dealIdle || idle < dealLong && !w.e.uplink.quiet() {
+	if hungry || idle < max(dealIdle, turn) || idle < dealLong && !quiet {
 		w.exempt(s, now)
 		return dealIdle
 	}

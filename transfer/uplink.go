@@ -229,11 +229,11 @@ func (u *uplink) received(c *conn, bytes int) {
 	u.sched.Received(time.Now(), c.peer, bytes)
 }
 
-// quiet reports whether no turn is under way.
-func (u *uplink) quiet() bool {
+// quiet reports whether no turn is under way, and how long one takes.
+func (u *uplink) quiet() (quiet bool, turn time.Duration) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.sched.Busy() == 0
+	return u.sched.Busy() == 0, u.sched.TurnTime()
 }
 
 // idleTick is how often an uplink is looked at that has nothing to do.

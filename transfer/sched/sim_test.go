@@ -509,7 +509,10 @@ const simIdle = 20 * time.Millisecond
 
 // idle begins the next round of a spread when nothing is asked any more.
 func (n *simNode) idle() {
-	if n.sending || n.sim.now-n.lastSent < simIdle {
+	if idle := n.sim.now - n.lastSent; n.sending || idle < simIdle {
+		return
+	} else if wait := n.uplink.TurnTime() - idle; wait > 0 {
+		n.sim.after(wait, n.idle)
 		return
 	}
 	for _, c := range n.conns {

@@ -376,6 +376,11 @@ func (u *Uplink) Room(now time.Time, id ConnID) (bytes int64, known bool) {
 	return room, true
 }
 
+// TurnTime is how long a turn takes that has the uplink to itself, half a second at most.
+func (u *Uplink) TurnTime() time.Duration {
+	return time.Duration(min(TurnBytes/max(u.climb.top, 1), 0.5) * float64(time.Second))
+}
+
 // Busy returns how many turns are under way.
 func (u *Uplink) Busy() int { return u.busy }
 
@@ -466,7 +471,7 @@ func (u *Uplink) next(now time.Time) []Grant {
 		u.begin(now, best)
 		u.out = append(u.out, Grant{Conn: best.id})
 	}
-	for soon := u.reply + u.reply/2 + offerMargin; u.turns && u.ahead(limit) <= soon; {
+	for soon := u.reply + u.reply/2 + offerMargin; u.turns && u.ahead(now, limit) <= soon; {
 		best := u.pick(u.wanting(now, soon))
 		if best == nil {
 			break
@@ -504,12 +509,12 @@ func (u *Uplink) lasts(c *upConn) time.Duration {
 }
 
 // ahead estimates when the next turn can begin that nobody has been offered yet. A conn that is at its turn and asks for another
-// one has its place.
-func (u *Uplink) ahead(limit int) time.Duration {
+// one has its place; one that is long in answering an offer holds none.
+func (u *Uplink) ahead(now time.Time, limit int) time.Duration {
 	due := len(u.wait) - max(0, limit-u.busy) // turns before that one
 	first := time.Hour                        // the first of those under way ends
 	for _, c := range u.conns {
-		again := !c.offered.IsZero() || c.more
+		again := c.more || !c.offered.IsZero() && now.Sub(c.offered) < 2*u.reply+offerMargin
 		switch {
 		case !c.turn && again:
 			due++

@@ -225,7 +225,7 @@ func TestUplinkGotWithoutProgress(t *testing.T) {
 
 // Those who take no offer, or do not answer, keep nobody from theirs.
 func TestOffersAreNotSpentOnThoseWhoTakeNone(t *testing.T) {
-	for how, part := range map[answer]float64{declines: 0.45, mute: 0.35} {
+	for how, part := range map[answer]float64{declines: 0.45, mute: 0.45} {
 		s := newUpSim(5e6)
 		s.choked = true
 		a, b := s.add("a", 100e6), s.add("b", 100e6)
