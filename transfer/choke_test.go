@@ -41,6 +41,26 @@ func TestCrowdIsMadeOffers(t *testing.T) {
 	}
 }
 
+// What was asked before a choke was heard of does not come, even if that is over by the time the request arrives.
+func TestNothingFromBeforeTheChoke(t *testing.T) {
+	c := newContent(71, 8, sizesOf(64, 200_000)...)
+	seed := newPeer(t, Config{Limits: Limits{Up: 4 << 20}}, c)
+	late := &fellow{t: t, rawPeer: subscribed(t, seed, c), bait: 62, deaf: true}
+	other := &fellow{t: t, rawPeer: subscribed(t, seed, c), next: 1, bait: 63}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for other.step() {
+		}
+	})
+	for late.step() && !late.done {
+	}
+	if !late.done {
+		t.Error("no leaf came after the choke was answered")
+	}
+	_ = other.s.Reset()
+	wg.Wait()
+}
+
 // fellow is a requester in a crowd. It asks for a leaf at a time.
 type fellow struct {
 	*rawPeer
@@ -51,6 +71,8 @@ type fellow struct {
 	choked  bool
 	offered int
 	begun   bool
+	deaf    bool // it hears of the choke only when that is over
+	after   bool // it has heard of that
 	done    bool
 }
 
@@ -84,6 +106,9 @@ func (f *fellow) step() bool {
 		}
 	case wire.Choke:
 		f.choked = true
+		if f.deaf {
+			break
+		}
 		ask(f.rawPeer, f.bait, 1) // as if it had crossed with the choke
 		f.send(wire.Interest{Handle: 1, Flags: wire.InterestChoked | wire.InterestWants})
 	case wire.Offer:
@@ -94,6 +119,11 @@ func (f *fellow) step() bool {
 		f.ask()
 	case wire.Unchoke:
 		f.choked = false
+		if f.deaf {
+			f.deaf, f.after = false, true
+			ask(f.rawPeer, f.bait, 1)
+			f.send(wire.Interest{Handle: 1, Flags: wire.InterestChoked})
+		}
 		f.ask()
 	}
 	return true
@@ -102,6 +132,7 @@ func (f *fellow) step() bool {
 func (f *fellow) came(leaf uint32, bytes int, whole bool) {
 	f.total += uint64(bytes)
 	f.send(wire.Got{Total: f.total})
+	f.done = f.done || f.after
 	if leaf == f.bait {
 		f.t.Error("a leaf came that was asked for before the choke was heeded")
 	}

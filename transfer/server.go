@@ -172,10 +172,10 @@ func (v *server) enqueue(m wire.Request) (offered, queued bool) {
 	if sv == nil {
 		return false, false
 	}
+	if sv.choke.unheeded > 0 || sv.choke.on && sv.choke.offers == 0 {
+		return false, false // from before the choke, even if that is over by now
+	}
 	if sv.choke.on {
-		if sv.choke.unheeded > 0 || sv.choke.offers == 0 {
-			return false, false // from before the choke
-		}
 		sv.choke.offers--
 		offered = true
 	}

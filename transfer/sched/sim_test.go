@@ -329,12 +329,13 @@ func (n *simNode) request(m *simNode, r Run) {
 			n.sim.t.Fatalf("%s asks %s for leaf %d: has it %v, peer has it %v", n.id, m.id, l, n.has[l], m.has[l])
 		}
 	}
+	heard := m.conn(n).heard
 	n.tell(m, func() {
 		c := m.conn(n)
+		if heard < c.chokes || c.choked && c.offers == 0 {
+			return // from before the choke
+		}
 		if c.choked {
-			if !c.heeded || c.offers == 0 {
-				return
-			}
 			c.offers--
 		}
 		for i := range r.Count {
