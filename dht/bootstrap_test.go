@@ -127,7 +127,7 @@ func TestGrowth(t *testing.T) {
 	for _, size := range []int{1, 5, 5, 20, 20, 30, 38, 38, 38, 50, 50, 76, 76, 10, 90, 90, 152, 152} {
 		if r.look(time.Time{}, size, nil); r.due(time.Time{}) != "" {
 			at = append(at, size)
-			r.done()
+			r.done(time.Time{})
 		}
 	}
 	if want := []int{38, 76, 152}; !slices.Equal(at, want) {
@@ -145,7 +145,7 @@ func TestMovedIsAnnounced(t *testing.T) {
 		r.look(now, 30, addrs)
 		why := r.due(now)
 		if why != "" {
-			r.done()
+			r.done(now)
 		}
 		return why != ""
 	}
@@ -158,7 +158,12 @@ func TestMovedIsAnnounced(t *testing.T) {
 	if moved(1) || moved(addrsSettle) {
 		t.Error("nothing to announce")
 	}
-	if moved(0, "/c") || !moved(addrsSettle, "/c") || moved(time.Hour, "/c") {
+	r.size = 0
+	r.look(now, 0, []string{"/c"})
+	if now = now.Add(addrsSettle); r.due(now) != "" {
+		t.Error("there is nobody to tell")
+	}
+	if moved(0, "/b") || moved(0, "/c") || !moved(addrsSettle, "/c") || moved(time.Hour, "/c") {
 		t.Error("want one announcement")
 	}
 	r.last.Addrs = []string{"/c"}

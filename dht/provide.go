@@ -284,6 +284,6 @@ func (d *DHT) announceAll(ctx context.Context, r *renewal, why string) error {
 	if err := d.sweeper.StartProviding(true, all...); err != nil {
 		return err
 	}
-	r.done()
+	r.done(time.Now())
 	return d.saveRenewal(ctx, r)
 }

@@ -74,12 +74,11 @@ func (r *renewal) due(now time.Time) string {
 	if r.k > 0 && r.settled && r.size > r.k && r.size >= 2*r.last.Size {
 		return "the network has grown"
 	}
-	if len(r.addrs) == 0 || now.Sub(r.since) < addrsSettle || now.Before(r.next) {
-		return ""
+	if r.size == 0 || len(r.addrs) == 0 || now.Sub(r.since) < addrsSettle || now.Before(r.next) {
+		return "" // nobody to tell, nothing to say, or too soon
 	}
 	for _, a := range r.last.Addrs {
 		if _, still := slices.BinarySearch(r.addrs, a); !still {
-			r.next = now.Add(movedPause)
 			return "addresses have changed"
 		}
 	}
@@ -87,7 +86,9 @@ func (r *renewal) due(now time.Time) string {
 }
 
 // done notes that everything was announced as things are now.
-func (r *renewal) done() { r.last = announcement{Size: r.size, Addrs: r.addrs} }
+func (r *renewal) done(now time.Time) {
+	r.last, r.next = announcement{Size: r.size, Addrs: r.addrs}, now.Add(movedPause)
+}
 
 // first tells whether there is something to remember before everything has ever been announced again: where this node is.
 func (r *renewal) first(now time.Time) bool {
