@@ -21,7 +21,8 @@ type bridge struct {
 	name   string // of the bridge, and the prefix of all other names
 	subnet string // "10.x.y."
 	places []place
-	alone  bool // the places reach only the bridge's own address, not each other
+	alone  bool   // the places reach only the bridge's own address, not each other
+	cc     string // congestion control of TCP in the places; "": the machine's own
 }
 
 // bridgePort is where everybody listens in a namespace.
@@ -42,7 +43,7 @@ func (b *bench) bridge(rates []int64, alone bool) (*bridge, error) {
 	if err != nil {
 		return nil, err
 	}
-	br := &bridge{name: fmt.Sprintf("sb%dx%d", os.Getpid()%1e6, n), subnet: subnet, alone: alone}
+	br := &bridge{name: fmt.Sprintf("sb%dx%d", os.Getpid()%1e6, n), subnet: subnet, alone: alone, cc: b.cc}
 	if err := br.make(b.dir, rates); err != nil {
 		return nil, errors.Join(err, br.close())
 	}
@@ -78,6 +79,7 @@ func (br *bridge) join(p place, i int, rate int64) error {
 			p.ns, outer, br.name, port)),
 		testnet.Batch("ip", p.ns, fmt.Sprintf("link set dev lo up\nlink set dev eth0 addrgenmode none up\naddr add %s/24 dev eth0\n", p.ip)),
 		br.shape(i, rate),
+		setCongestion(p.ns, br.cc),
 	)
 }
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -31,6 +32,7 @@ type bench struct {
 	rate     float64       // Mbit/s of each party in them, both ways
 	idle     time.Duration // how long the idle case watches
 	isolated bool          // this process has a network of its own
+	cc       string        // congestion control of TCP in the networks that are made here; "": the machine's own
 	report   report
 }
 
@@ -108,6 +110,13 @@ func start(ctx context.Context, args []string) error {
 		}
 		args = append(slices.Clone(args), "-bin", b.bin)
 	}
+	if noNamespaces() == "" {
+		undo, err := allowCongestion(b.cc)
+		if err != nil {
+			return err
+		}
+		defer undo()
+	}
 	if done, err := isolate(ctx, args); done || err != nil {
 		return err
 	}
@@ -135,6 +144,7 @@ func parse(args []string) (*bench, settings, error) {
 	flags.IntVar(&b.crowd, "crowd", 8, "fetchers in the crowd cases, 2 or more")
 	flags.Float64Var(&b.rate, "rate", 50, "Mbit/s of each party in the crowd cases, both ways")
 	flags.DurationVar(&b.idle, "idle", time.Minute, "how long the idle case watches")
+	flags.StringVar(&b.cc, "cc", "cubic", "congestion control of TCP, where a network of its own can be made; '' is the machine's own")
 	tools := flags.String("tools", "", "comma-separated tools to run, of those that a case has (default: all)")
 	markdown := flags.Bool("markdown", false, "print Markdown tables")
 	json := flags.Bool("json", false, "print JSON")
@@ -167,6 +177,12 @@ func run(ctx context.Context, args []string, isolated bool, out io.Writer) (err 
 		return err
 	}
 	b.isolated = isolated
+	if isolated {
+		if err := setCongestion("", b.cc); err != nil {
+			return err
+		}
+	}
+	b.report.remark("measured on %d cores of %s, %s, TCP with %s", runtime.NumCPU(), machine(), runtime.Version(), congestion())
 	if err := b.prepare(s.dir); err != nil {
 		return err
 	}
