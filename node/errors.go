@@ -42,12 +42,12 @@ func userError(err error) error {
 		{store.ErrLocked, api.Locked, "Another shoal runs on this home: talk to it, or give this one a --home of its own."},
 		{store.ErrNewer, api.Unsupported, "This home was written by a newer shoal: use that one, or another --home."},
 		{store.ErrNotFound, api.NotFound, "`shoal ls` lists the shares."},
-		{store.ErrExists, api.Exists, "Choose another destination with -o, or replace it with --force."},
+		{store.ErrExists, api.Exists, "Choose another destination with -o. --force would replace the files of these names, one by one; never a directory, nor what is not in the share."},
 		{store.ErrNoSpace, api.NoSpace, "Free some space and run the same command: it goes on where it stopped."},
 		{store.ErrReadOnly, api.ReadOnly, "Choose another destination with -o."},
 		{store.ErrDenied, api.ReadOnly, "Choose another destination with -o."},
 		{store.ErrNoDir, api.ReadOnly, "Make the directory first, or choose another destination with -o."},
-		{store.ErrBusy, api.Conflict, "Wait for it, or remove it with `shoal rm`."},
+		{store.ErrBusy, api.Conflict, "Wait for it to end."},
 		{store.ErrChanged, api.Changed, "`shoal verify` tells which files; share it again to offer the new content."},
 		{chunker.ErrChanged, api.Changed, "Share it again once nothing writes to it."},
 		{chunker.ErrUnsupported, api.Unsupported, ""},
@@ -56,7 +56,7 @@ func userError(err error) error {
 		{chunker.ErrLimit, api.Unsupported, ""},
 		{chunker.ErrMalformed, api.Damaged, "What this CID names is not a well-formed file or directory."},
 		{store.ErrNoMatch, api.NotFound, "`shoal ls CID` lists what is in a share."},
-		{store.ErrConflict, api.Conflict, "Give the same destination to resume it, or drop it with `shoal rm`."},
+		{store.ErrConflict, api.Conflict, "Give the same destination to resume it. `shoal rm` would drop it, and delete the .part file with what has come so far."},
 	} {
 		if errors.Is(err, row.is) {
 			e := api.Errorf(row.code, "%w", err)

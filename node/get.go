@@ -3,14 +3,9 @@ package node
 import (
 	"context"
 	"errors"
-	"path"
-	"path/filepath"
 	"time"
 
-	"github.com/libp2p/go-libp2p/core/peer"
-
 	"shoal/node/api"
-	"shoal/node/store"
 )
 
 // reportEvery is how often a caller of Get hears of its progress.
@@ -22,7 +17,7 @@ func (n *Node) Get(ctx context.Context, req api.GetRequest, progress func(api.Pr
 	if err := n.online(); err != nil {
 		return api.GetResult{}, err
 	}
-	target, hints, err := target(req)
+	target, hints, err := n.target(req)
 	if err != nil {
 		return api.GetResult{}, err
 	}
@@ -42,28 +37,6 @@ func (n *Node) Get(ctx context.Context, req api.GetRequest, progress func(api.Pr
 		return api.GetResult{}, n.fetchError(f.err)
 	}
 	return f.result(start), nil
-}
-
-// target reads a request: what to fetch, where it goes, and who may have it.
-func target(req api.GetRequest) (store.Target, []peer.AddrInfo, error) {
-	link, err := parseLink(req.Link)
-	if err != nil {
-		return store.Target{}, nil, err
-	}
-	t := store.Target{Root: link.Root, Dir: req.Dir, Name: store.SafeName(link.Filename), Select: req.Select, Force: req.Force}
-	if link.Path != "" {
-		t.Sub = path.Clean(link.Path)
-		t.Name = path.Base(t.Sub)
-	}
-	if req.Output != "" {
-		t.Dir, t.Name = filepath.Split(filepath.Clean(req.Output))
-	}
-	t.Dir = filepath.Clean(t.Dir)
-	if !filepath.IsAbs(t.Dir) {
-		return t, nil, api.Errorf(api.Invalid, "destination %q is not an absolute path", t.Dir)
-	}
-	hints, err := linkPeers(link)
-	return t, hints, err
 }
 
 // wait passes progress on until the fetch is over or the caller leaves.

@@ -41,12 +41,14 @@ func TestDestination(t *testing.T) {
 	})
 	t.Run("a directory in the way of a file", func(t *testing.T) {
 		dest := fetcher.Path("directory")
-		if err := os.MkdirAll(filepath.Join(dest, "inside"), 0o755); err != nil {
+		mine := filepath.Join(dest, "lone", "mine")
+		if err := os.MkdirAll(mine, 0o755); err != nil {
 			t.Fatal(err)
 		}
 		lone := sharer.Share(testnet.RandomFile(t, sharer.Path("lone"), 1000, 3))
 		fetcher.Fails(5, "get", lone.Link, "-o", dest)
-		if _, err := os.Stat(filepath.Join(dest, "inside")); err != nil {
+		fetcher.Fails(5, "get", lone.Link, "-o", dest, "--force")
+		if _, err := os.Stat(mine); err != nil {
 			t.Error(err)
 		}
 	})

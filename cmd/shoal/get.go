@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -17,8 +18,11 @@ func getVerb() verb {
 	return verb{
 		name: "get", args: "LINK|CID[/PATH]", short: "fetch a file or directory from everyone who has it",
 		about: `Fetches into the working directory, under the name in the link, else the one that the sharing peer gives, else the CID. It ends when everything
-is there and verified. Ctrl-C pauses; the same command resumes without fetching anything twice. A different file that exists is never
-overwritten without --force. While nobody has it, it says so and keeps looking.
+is there and verified. Ctrl-C pauses; the same command resumes without fetching anything twice. While nobody has it, it says so and keeps looking.
+
+With -o, a directory that exists, or a DEST with a slash at its end, means into it, as for cp; any other DEST names the result itself.
+A destination that exists is kept: --force replaces only files whose names are in the share, one by one, each once the new one is whole
+and verified. A directory is never removed for a file, nor a file for a directory, and what is not in the share stays.
 
 With --json: progress objects, and last {"event":"done","cid","path","size","seconds","from":{"<peer id>":bytes}}.`,
 		examples: []string{
@@ -28,10 +32,10 @@ With --json: progress objects, and last {"event":"done","cid","path","size","sec
 		},
 		exits: []int{exitNobody, exitContent, exitDestination, exitDaemon},
 		flags: []cli.Flag{
-			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "save the result itself as `DEST`, file or directory"},
+			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "save as `DEST`; into it where that is a directory, or ends in a slash"},
 			&cli.StringSliceFlag{Name: "select", Usage: "fetch only `PATH` inside of it; repeatable"},
 			&cli.DurationFlag{Name: "timeout", Usage: "give up after `D`, like 30s or 2h; what has come stays"},
-			&cli.BoolFlag{Name: "force", Usage: "replace a different file that exists"},
+			&cli.BoolFlag{Name: "force", Usage: "replace different files that have the names of the share's, one by one; nothing else"},
 		},
 		ownNode: true,
 		do:      runGet,
@@ -136,9 +140,18 @@ func (c *call) getRequest() (api.GetRequest, error) {
 		if c.flags.String("output") == "-" {
 			return req, usagef("get", "get writes files, not to stdout; a file called - is ./-")
 		}
-		req.Output, err = abs(c.flags.String("output"))
+		req.Output, err = absOutput(c.flags.String("output"))
 	}
 	return req, err
+}
+
+// absOutput makes DEST absolute and keeps what says that it is a directory.
+func absOutput(dest string) (string, error) {
+	full, err := abs(dest)
+	if err == nil && (os.IsPathSeparator(dest[len(dest)-1]) || filepath.Base(dest) == "." || filepath.Base(dest) == "..") && !os.IsPathSeparator(full[len(full)-1]) {
+		full += string(filepath.Separator)
+	}
+	return full, err
 }
 
 // getError says how a fetch ended before its end, and that nothing is lost.

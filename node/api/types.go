@@ -48,9 +48,9 @@ type Findable struct {
 type GetRequest struct {
 	Link   string   `json:"link"`             // any form that chunker.ParseLink reads, path included
 	Dir    string   `json:"dir"`              // absolute: where the result goes under its own name (the caller's working directory)
-	Output string   `json:"output,omitempty"` // absolute: names the result itself; overrides Dir
+	Output string   `json:"output,omitempty"` // absolute: names the result itself; overrides Dir. A directory that exists, or a slash at the end, means into it
 	Select []string `json:"select,omitempty"` // paths inside the root, slash separated: only these; none: everything
-	Force  bool     `json:"force,omitempty"`  // replace an existing different file, atomically
+	Force  bool     `json:"force,omitempty"`  // replace different files whose names are in the share, one by one, each atomically
 }
 
 // GetResult describes a finished fetch.

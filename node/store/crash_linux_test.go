@@ -268,12 +268,10 @@ func TestKilledImport(t *testing.T) {
 func TestCrashAfterMove(t *testing.T) {
 	rows := []struct {
 		name  string
-		force bool
 		files map[string]string
 	}{
-		{"file", false, nil},
-		{"tree", false, map[string]string{"a": "alpha", "b/c": string(content(1, 2<<20)), "empty": "", "l": "->a", "v/": ""}},
-		{"tree over another", true, map[string]string{"a": "alpha", "b/c": "charlie"}},
+		{"file", nil},
+		{"tree", map[string]string{"a": "alpha", "b/c": string(content(1, 2<<20)), "empty": "", "l": "->a", "v/": ""}},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
@@ -286,15 +284,12 @@ func TestCrashAfterMove(t *testing.T) {
 			}
 			home, crashed, to := t.TempDir(), filepath.Join(t.TempDir(), "home"), t.TempDir()
 			dst := open(t, home, always())
-			if row.force {
-				makeTree(t, filepath.Join(to, "out"), map[string]string{"old": "old"})
-			}
 			makeTree(t, to, map[string]string{"out.part.old": "mine"})
-			d := begin(t, dst, store.Target{Root: sh.Root, Dir: to, Name: "out", Force: row.force})
+			d := begin(t, dst, store.Target{Root: sh.Root, Dir: to, Name: "out"})
 			if err := pump(t, openRoot(t, src, sh.Root), d, nil); err != nil {
 				t.Fatal(err)
 			}
-			if err := d.CrashAfterMove(context.Background(), row.force); err != nil {
+			if err := d.CrashAfterMove(context.Background()); err != nil {
 				t.Fatal(err)
 			}
 			if err := os.CopyFS(crashed, os.DirFS(home)); err != nil {
@@ -330,7 +325,7 @@ func TestEditAfterMove(t *testing.T) {
 	if err := pump(t, openRoot(t, src, sh.Root), d, nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.CrashAfterMove(context.Background(), false); err != nil {
+	if err := d.CrashAfterMove(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	f, err := os.OpenFile(filepath.Join(to, "out", "a"), os.O_WRONLY, 0)

@@ -342,7 +342,7 @@ func TestExisting(t *testing.T) {
 		{"different", put("other"), false, true},
 		{"different, forced", put("other"), true, false},
 		{"directory", func(p string) error { return os.MkdirAll(filepath.Join(p, "x"), 0o755) }, false, true},
-		{"directory, forced", func(p string) error { return os.MkdirAll(filepath.Join(p, "x"), 0o755) }, true, false},
+		{"directory, forced", func(p string) error { return os.MkdirAll(filepath.Join(p, "x"), 0o755) }, true, true},
 		{"dangling symlink", func(p string) error { return os.Symlink("/nowhere", p) }, false, true},
 		{"symlink, forced", func(p string) error { return os.Symlink("/nowhere", p) }, true, false},
 	}
@@ -426,6 +426,7 @@ func TestExistingTree(t *testing.T) {
 	}
 	tgt.Force = true
 	got := fetch(t, src, dst, tgt)
+	files["extra"] = "mine"
 	sameTree(t, readTree(t, got.Path), files)
 }
 

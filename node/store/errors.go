@@ -41,5 +41,9 @@ func fsError(op, path string, err error) error {
 	return fmt.Errorf("%s %s: %w", op, path, err)
 }
 
+// FileError names the operation and the path of an error of the file system, and marks the causes that callers branch on:
+// ErrNoSpace, ErrReadOnly, ErrDenied.
+func FileError(op, path string, err error) error { return fsError(op, path, err) }
+
 // errStop ends an iteration early.
 var errStop = errors.New("stop")

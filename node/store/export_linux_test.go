@@ -1,13 +1,9 @@
 package store
 
-import (
-	"context"
-
-	"golang.org/x/sys/unix"
-)
+import "context"
 
 // CrashAfterMove does what Finish does up to the move, and stops there as a crash would.
-func (d *Download) CrashAfterMove(ctx context.Context, force bool) error {
+func (d *Download) CrashAfterMove(ctx context.Context) error {
 	d.stopLocal()
 	stats, err := d.dress(ctx)
 	if err != nil {
@@ -19,9 +15,6 @@ func (d *Download) CrashAfterMove(ctx context.Context, force bool) error {
 	name, err := d.intend(stats)
 	if err != nil {
 		return err
-	}
-	if force {
-		return d.dst.renameat2(d.dst.part, name, unix.RENAME_EXCHANGE)
 	}
 	_, err = d.move(ctx, name)
 	return err

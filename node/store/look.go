@@ -2,6 +2,8 @@ package store
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"github.com/ipfs/go-cid"
 )
@@ -19,4 +21,27 @@ func (s *Store) Held(root cid.Cid) ([]byte, error) {
 		return nil, fmt.Errorf("look at %s: %w", root, err)
 	}
 	return s.loadBits(rec)
+}
+
+// PlaceAt tells whether root, or the part sub of it, lies at path or is being fetched to it, and gives the path by which it
+// is recorded: path may lead there through a symlink.
+func (s *Store) PlaceAt(root cid.Cid, sub, path string) (place string, ok bool) {
+	var places []string
+	sub = cleanSub(sub)
+	if rec, err := s.record(tagShare, root); err == nil && rec.sub == sub {
+		places = append(places, rec.bases...)
+	}
+	if rec, err := s.record(tagDownload, root); err == nil && rec.sub == sub {
+		places = append(places, filepath.Join(rec.dir, rec.title()))
+	}
+	is, err := os.Stat(path)
+	for _, p := range places {
+		if p == path {
+			return p, true
+		}
+		if was, perr := os.Stat(p); err == nil && perr == nil && os.SameFile(is, was) {
+			return p, true
+		}
+	}
+	return "", false
 }

@@ -334,18 +334,18 @@ func (d *Download) move(ctx context.Context, name string) (map[int]chunker.FileS
 			return nil, fsError("delete", t.path(""), err)
 		}
 		return d.statsAt(name)
-	case differs == nil, errors.Is(differs, ErrExists) && d.rec.force && d.mergeable(name):
+	case differs == nil, errors.Is(differs, ErrExists) && d.rec.force && t.tree && d.isDir(name):
 		return d.merge(ctx, name)
-	case errors.Is(differs, ErrExists) && d.rec.force:
-		return nil, fsError("replace", filepath.Join(t.dir, name), t.replace(name))
+	case errors.Is(differs, ErrExists) && d.rec.force && !t.tree && !d.isDir(name):
+		return nil, fsError("replace", filepath.Join(t.dir, name), t.parent.Rename(t.part, name))
 	}
 	return nil, differs
 }
 
-// mergeable tells whether a selection goes into a directory that is there.
-func (d *Download) mergeable(name string) bool {
+// isDir tells whether a directory is at the destination: it is never removed for a file, nor for another directory.
+func (d *Download) isDir(name string) bool {
 	fi, err := d.dst.parent.Lstat(name)
-	return err == nil && fi.IsDir() && d.dst.tree && len(d.rec.selects) > 0
+	return err == nil && fi.IsDir()
 }
 
 // statsAt takes the stats of the wanted files below name.

@@ -90,13 +90,6 @@ func (s *Store) recoverPlaced(rec *record) error {
 	if err := d.whole(); err != nil {
 		return err
 	}
-	if rec.force { // what was swapped out, or moved aside where names cannot be swapped
-		for _, old := range []string{rec.part, rec.part + asideSuffix} {
-			if err := removeAll(d.dst.parent, old); err != nil {
-				return fsError("delete", filepath.Join(rec.dir, old), err)
-			}
-		}
-	}
 	if _, err = d.recordShare(context.Background(), final, nil); err != nil {
 		return err
 	}

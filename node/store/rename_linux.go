@@ -10,18 +10,6 @@ import (
 // rename moves from to a free name in the parent directory; fs.ErrExist if it is taken.
 func (t *dest) rename(from, to string) error { return t.renameat2(from, to, unix.RENAME_NOREPLACE) }
 
-// replace swaps the .part with what is at name, at once, and deletes that.
-func (t *dest) replace(name string) error {
-	err := t.renameat2(t.part, name, unix.RENAME_EXCHANGE)
-	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, unix.EINVAL) {
-		return t.replaceAside(name)
-	}
-	if err != nil {
-		return err
-	}
-	return removeAll(t.parent, t.part)
-}
-
 func (t *dest) renameat2(from, to string, flags uint) error {
 	dir, err := t.parent.Open(".")
 	if err != nil {

@@ -10,8 +10,5 @@ import (
 // rename moves from to a free name in the parent directory; fs.ErrExist if it is taken.
 func (t *dest) rename(from, to string) error { return t.renameChecked(from, to) }
 
-// replace moves the .part over what is at name.
-func (t *dest) replace(name string) error { return t.replaceAside(name) }
-
 // renameFree would need a rename between two directories that refuses to replace.
 func renameFree(*os.Root, string, *os.Root, string) error { return errors.ErrUnsupported }

@@ -1,0 +1,64 @@
+package node
+
+import (
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/peer"
+
+	"shoal/node/api"
+	"shoal/node/store"
+)
+
+// target reads a request: what to fetch, where it goes, and who may have it.
+func (n *Node) target(req api.GetRequest) (store.Target, []peer.AddrInfo, error) {
+	link, err := parseLink(req.Link)
+	if err != nil {
+		return store.Target{}, nil, err
+	}
+	t := store.Target{Root: link.Root, Dir: req.Dir, Name: store.SafeName(link.Filename), Select: req.Select, Force: req.Force}
+	if link.Path != "" {
+		t.Sub = path.Clean(link.Path)
+		t.Name = path.Base(t.Sub)
+	}
+	if req.Output != "" {
+		if t.Dir, t.Name, err = n.output(t.Root, t.Sub, t.Name, req.Output); err != nil {
+			return t, nil, err
+		}
+	}
+	t.Dir = filepath.Clean(t.Dir)
+	if !filepath.IsAbs(t.Dir) {
+		return t, nil, api.Errorf(api.Invalid, "destination %q is not an absolute path", t.Dir)
+	}
+	hints, err := linkPeers(link)
+	return t, hints, err
+}
+
+// output says where GetRequest.Output puts the result. A directory that exists means into it, as for cp, and so does a
+// trailing slash, which makes the directory. But where this root lies already, or is being fetched to, is that place itself.
+func (n *Node) output(root cid.Cid, sub, name, out string) (dir, _ string, err error) {
+	into := strings.HasSuffix(out, "/") || os.IsPathSeparator(out[len(out)-1])
+	out = filepath.Clean(out)
+	if !filepath.IsAbs(out) {
+		return "", "", api.Errorf(api.Invalid, "destination %q is not an absolute path", out)
+	}
+	if place, ok := n.store.PlaceAt(root, sub, out); ok {
+		return filepath.Dir(place), filepath.Base(place), nil
+	}
+	fi, err := os.Stat(out)
+	switch {
+	case err == nil && fi.IsDir():
+		return out, name, nil
+	case err == nil && into:
+		return "", "", api.Errorf(api.Exists, "%s is a file, not a directory", out).WithHint("Leave out the slash at its end, or choose another destination with -o.")
+	case !into:
+		return filepath.Dir(out), filepath.Base(out), nil
+	}
+	if err := os.MkdirAll(out, 0o777); err != nil {
+		return "", "", userError(store.FileError("create", out, err))
+	}
+	return out, name, nil
+}
