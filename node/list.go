@@ -2,9 +2,10 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"path/filepath"
-	"time"
+	"io/fs"
+	"os"
 
 	"github.com/ipfs/go-cid"
 
@@ -16,29 +17,20 @@ import (
 // List gives every share, oldest first, unfinished downloads included. It looks at
 // the files first, so that one that was edited or deleted shows.
 func (n *Node) List(ctx context.Context) ([]api.Share, error) {
-	shares, err := n.store.Shares()
+	shares, err := n.store.Survey(ctx)
 	if err != nil {
 		return nil, userError(err)
 	}
-	for _, s := range shares {
-		if s.State != store.Complete {
-			continue
-		}
-		if err := n.store.Check(ctx, s.Root); err != nil && ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-	}
-	if shares, err = n.store.Shares(); err != nil {
-		return nil, userError(err)
-	}
+	link := n.linker()
 	out := make([]api.Share, 0, len(shares))
 	for _, s := range shares {
-		out = append(out, n.apiShare(s))
+		out = append(out, n.apiShare(s, link))
 	}
 	return out, nil
 }
 
-func (n *Node) apiShare(s store.Share) api.Share {
+// apiShare is a share as the API tells it, its link made by link.
+func (n *Node) apiShare(s store.Share, link func(store.Share) string) api.Share {
 	state, reason := api.State(s.State.String()), s.Reason
 	if state == api.StateFetching && n.fetching(s.Root) == nil {
 		state = api.StatePaused // its fetch failed, or waits for a daemon
@@ -47,27 +39,56 @@ func (n *Node) apiShare(s store.Share) api.Share {
 		CID: s.Root.String(), Name: s.Name, Path: s.Path, Dir: s.Dir,
 		Size: s.Size, Files: int64(s.Files), Chunks: int64(s.Leaves),
 		Have: int64(s.Have), HaveBytes: s.HaveBytes,
-		State: state, Reason: reason,
-		Select: s.Select, Link: n.link(s), Added: s.Added,
+		State: state, Reason: reason, Gone: s.State == store.Changed && gone(s.Path),
+		Select: s.Select, Link: link(s), Added: s.Added,
 	}
 }
 
-// find returns the share that ref names, as the API and as the store knows it.
+// gone tells whether nothing is at path.
+func gone(path string) bool {
+	_, err := os.Lstat(path)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// find returns the share that ref names, as the API and as the store knows it. A CID
+// is looked up; for a path or a name it goes through the records once, without a look
+// at any file but those of the share it finds.
 func (n *Node) find(ref string) (api.Share, cid.Cid, error) {
-	shares, err := n.store.Shares()
+	s, err := store.Share{}, error(store.ErrNotFound)
+	if root, bad := cid.Decode(api.RefCID(ref)); bad == nil {
+		s, err = n.store.Share(root)
+	}
+	if errors.Is(err, store.ErrNotFound) {
+		root, err := n.shareNamed(ref)
+		if err != nil {
+			return api.Share{}, cid.Undef, err
+		}
+		if s, err = n.store.Share(root); err != nil {
+			return api.Share{}, cid.Undef, userError(err)
+		}
+		return n.apiShare(s, n.linker()), s.Root, nil
+	}
 	if err != nil {
 		return api.Share{}, cid.Undef, userError(err)
 	}
+	return n.apiShare(s, n.linker()), s.Root, nil
+}
+
+// shareNamed is the root whose path or name is ref.
+func (n *Node) shareNamed(ref string) (cid.Cid, error) {
+	shares, err := n.store.Names()
+	if err != nil {
+		return cid.Undef, userError(err)
+	}
 	known := make([]api.Share, 0, len(shares))
 	for _, s := range shares {
-		known = append(known, n.apiShare(s))
+		known = append(known, api.Share{CID: s.Root.KeyString(), Name: s.Name, Path: s.Path})
 	}
 	s, err := api.MatchShare(known, ref)
 	if err != nil {
-		return s, cid.Undef, err
+		return cid.Undef, err
 	}
-	root, err := cid.Decode(s.CID)
-	return s, root, err
+	return cid.Cast([]byte(s.CID))
 }
 
 // Entries lists what is in a share, in the order of its leaves.
@@ -140,39 +161,4 @@ func (n *Node) Remove(ctx context.Context, ref string) (api.Share, error) {
 	}
 	n.forgetFailure(root)
 	return s, nil
-}
-
-// Verify compares a share with its files and serves what fits again.
-func (n *Node) Verify(ctx context.Context, req api.VerifyRequest, progress func(api.Progress)) (api.VerifyResult, error) {
-	s, root, err := n.find(req.Ref)
-	if err != nil {
-		return api.VerifyResult{}, err
-	}
-	start, report := time.Now(), newReporter(progress)
-	checked, err := n.store.Verify(ctx, root, req.Full, func(bytes int64) {
-		report.rate(api.Progress{State: api.StateChecking, CID: s.CID, Name: s.Name, Bytes: bytes, Total: s.HaveBytes})
-	})
-	if err != nil {
-		return api.VerifyResult{}, userError(err)
-	}
-	result := verifyResult(s, checked)
-	result.Seconds = time.Since(start).Seconds()
-	return result, nil
-}
-
-var fileCodes = map[store.FileStatus]api.Code{
-	store.FileDamaged: api.Damaged, store.FileChanged: api.Changed, store.FileMissing: api.NotFound,
-}
-
-func verifyResult(s api.Share, checked store.VerifyReport) api.VerifyResult {
-	r := api.VerifyResult{
-		CID: s.CID, Name: s.Name, OK: len(checked.Bad) == 0,
-		Files: int64(checked.Files), Bytes: s.HaveBytes, Checked: checked.Bytes,
-		IssueCount: int64(len(checked.Bad)),
-	}
-	for _, bad := range checked.Bad[:min(len(checked.Bad), api.MaxListed)] {
-		path := filepath.Join(s.Path, filepath.FromSlash(bad.Path))
-		r.Issues = append(r.Issues, api.Issue{Path: path, Code: fileCodes[bad.Status], Reason: bad.Reason})
-	}
-	return r
 }

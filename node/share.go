@@ -60,7 +60,7 @@ func (n *Node) Share(ctx context.Context, req api.ShareRequest, progress func(ap
 	}
 	result.CID, result.Name, result.Size = share.Root.String(), share.Name, share.Size
 	result.Files, result.Chunks = int64(share.Files), int64(share.Leaves)
-	result.Link = n.link(share)
+	result.Link = n.linker()(share)
 	result.Seconds = time.Since(start).Seconds()
 	if req.Wait {
 		report.now(api.Progress{State: api.StateAnnouncing, CID: result.CID, Name: result.Name, Bytes: share.Size, Total: share.Size})
@@ -128,13 +128,16 @@ func ended(ctx context.Context, err error) error {
 	return err
 }
 
-// link is what a person passes on: the CID, the name, and where this node is now.
-func (n *Node) link(s store.Share) string {
-	l := chunker.Link{Root: s.Root, Filename: s.Name}
+// linker makes what a person passes on of a share: the CID, the name, and where this node is now.
+// The last is asked once, as it costs more than all the rest of a list of shares.
+func (n *Node) linker() func(store.Share) string {
+	var providers []string
 	if n.host != nil {
-		l.Providers = hintAddrs(n.addrs())
+		providers = hintAddrs(n.addrs())
 	}
-	return l.String()
+	return func(s store.Share) string {
+		return chunker.Link{Root: s.Root, Filename: s.Name, Providers: providers}.String()
+	}
 }
 
 // hintAddrs picks the addresses most likely to help whoever gets the link: TCP

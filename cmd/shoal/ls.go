@@ -24,11 +24,15 @@ func runLs(ctx context.Context, c *call) (err error) {
 	if err := c.want(0, 1); err != nil {
 		return err
 	}
-	s, shares, err := c.openShares(ctx)
+	s, err := c.openHere(ctx)
 	if err != nil {
 		return cannot("list", "", err)
 	}
 	defer c.leave(s, &err)
+	shares, err := s.List(ctx)
+	if err != nil {
+		return cannot("list", "", err)
+	}
 	if len(c.args) == 0 {
 		return c.listShares(shares)
 	}
@@ -43,35 +47,52 @@ func runLs(ctx context.Context, c *call) (err error) {
 	return c.listEntries(share, entries)
 }
 
-// openShares gives the daemon, else the store, and its shares. A home that does not exist has none, and is not made.
-func (c *call) openShares(ctx context.Context) (*session, []api.Share, error) {
-	if c.noHome() {
-		return &session{stop: func() error { return nil }}, nil, nil
-	}
-	_, s, err := c.connect(ctx, c.offline)
-	if err != nil {
-		return nil, nil, err
-	}
-	shares, err := s.List(ctx)
-	if err != nil {
-		c.leave(s, &err)
-		return nil, nil, err
-	}
-	return s, shares, nil
+// matchArg finds the share that an argument names.
+func matchArg(shares []api.Share, arg string) (api.Share, error) {
+	return byRef(arg, func(ref string) (api.Share, error) { return api.MatchShare(shares, ref) })
 }
 
-// matchArg finds the share that an argument names: by CID, link, name or absolute path, else by path from here.
-func matchArg(shares []api.Share, arg string) (api.Share, error) {
-	share, err := api.MatchShare(shares, arg)
-	if api.AsError(err) == nil || api.AsError(err).Code != api.NotFound {
-		return share, err
+// openHere gives the daemon, else the store. A home that does not exist has no shares, and is not made.
+func (c *call) openHere(ctx context.Context) (*session, error) {
+	if c.noHome() {
+		return &session{Service: nothing{}, stop: func() error { return nil }}, nil
 	}
-	if full, absErr := abs(arg); absErr == nil {
-		if share, err := api.MatchShare(shares, full); err == nil {
-			return share, nil
+	_, s, err := c.connect(ctx, c.offline)
+	return s, err
+}
+
+// byRef does something to the share that an argument names: by CID, link, name or absolute path, else by path from here.
+func byRef[T any](arg string, do func(ref string) (T, error)) (T, error) {
+	v, err := do(arg)
+	if api.AsError(err) == nil || api.AsError(err).Code != api.NotFound {
+		return v, err
+	}
+	if full, absErr := abs(arg); absErr == nil && full != arg {
+		if v, err := do(full); api.AsError(err) == nil || api.AsError(err).Code != api.NotFound {
+			return v, err
 		}
 	}
-	return share, err
+	return v, err
+}
+
+// nothing is the service of a home that does not exist.
+type nothing struct{ api.Service }
+
+func (nothing) noShare(ref string) error {
+	_, err := api.MatchShare(nil, ref)
+	return err
+}
+
+func (nothing) List(context.Context) ([]api.Share, error) { return nil, nil }
+
+func (n nothing) Remove(_ context.Context, ref string) (api.Share, error) {
+	return api.Share{}, n.noShare(ref)
+}
+func (n nothing) Verify(_ context.Context, req api.VerifyRequest, _ func(api.Progress)) (api.VerifyResult, error) {
+	if req.All {
+		return api.VerifyResult{OK: true}, nil
+	}
+	return api.VerifyResult{}, n.noShare(req.Ref)
 }
 
 func (c *call) listShares(shares []api.Share) error {
@@ -91,12 +112,28 @@ func (c *call) listShares(shares []api.Share) error {
 				printable(s.Name), size(s.Size), s.Files, s.State, haveOf(s.State, s.Have, s.Chunks), s.CID)
 		}
 	})
+	c.sayChanged(shares)
+	return err
+}
+
+// sayChanged tells of the shares that are not served as they were, at most some.
+func (c *call) sayChanged(shares []api.Share) {
+	told := 0
 	for _, s := range shares {
-		if s.State == api.StateChanged {
+		switch {
+		case s.State != api.StateChanged:
+			continue
+		case told >= listedProblems:
+		case s.Gone:
+			c.note("%s was moved or deleted: `shoal mv %s NEWPATH` tells shoal where it is now", printable(s.Path), quoted(s.Path))
+		default:
 			c.note("%s is changed and not served as it was: %s", printable(s.Name), printable(s.Reason))
 		}
+		told++
 	}
-	return err
+	if told > listedProblems {
+		c.note("and %d more; `shoal verify` tells what is wrong with each", told-listedProblems)
+	}
 }
 
 // haveOf is how much of a share is there. An empty one is there when it is complete.

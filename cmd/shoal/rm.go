@@ -21,16 +21,13 @@ func runRm(ctx context.Context, c *call) (err error) {
 	if err := c.want(1, -1); err != nil {
 		return err
 	}
-	s, shares, err := c.openShares(ctx)
+	s, err := c.openHere(ctx)
 	if err != nil {
 		return cannot("remove", "", err)
 	}
 	defer c.leave(s, &err)
 	return c.each(c.args, func(arg string) error {
-		share, err := matchArg(shares, arg)
-		if err == nil {
-			share, err = s.Remove(ctx, share.CID)
-		}
+		share, err := byRef(arg, func(ref string) (api.Share, error) { return s.Remove(ctx, ref) })
 		if err != nil {
 			return cannot("remove", arg, err)
 		}

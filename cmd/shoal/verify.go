@@ -12,7 +12,8 @@ func verifyVerb() verb {
 	return verb{
 		name: "verify", args: "[CID|NAME|PATH]…", short: "check that shared files are what they were",
 		about: `Compares the named shares, or all, with their files, and says which are changed, damaged or missing. Files whose size and times are as recorded
-are hashed only with --full. It works without a daemon too. With --json: one object a share.`,
+are hashed only with --full. Of each share the first problems are listed and the rest is counted. Unfinished downloads are passed over: their chunks
+are checked as they arrive. It works without a daemon too. With --json: one object a share.`,
 		examples: []string{"shoal verify", "shoal verify --full photos"},
 		exits:    []int{exitContent, exitDaemon},
 		flags:    []cli.Flag{&cli.BoolFlag{Name: "full", Usage: "hash every file"}},
@@ -21,65 +22,121 @@ are hashed only with --full. It works without a daemon too. With --json: one obj
 }
 
 func runVerify(ctx context.Context, c *call) (err error) {
-	s, shares, err := c.openShares(ctx)
+	s, err := c.openHere(ctx)
 	if err != nil {
 		return cannot("verify", "", err)
 	}
 	defer c.leave(s, &err)
-	args := c.args
-	if len(args) == 0 {
-		for _, share := range shares {
-			args = append(args, share.CID)
-		}
-		if len(args) == 0 {
-			c.note("no shares to verify")
-		}
+	if len(c.args) == 0 {
+		return c.verifyAll(ctx, s)
 	}
 	var bad error
-	err = c.each(args, func(arg string) error {
-		share, err := matchArg(shares, arg)
+	err = c.each(c.args, func(arg string) error {
+		res, err := c.verifyOne(ctx, s, arg)
 		if err != nil {
 			return cannot("verify", arg, err)
 		}
-		ok, err := c.verifyOne(ctx, s, share)
-		if err == nil && !ok {
+		if !res.OK {
 			bad = errSaid{api.Errorf(api.Damaged, "%s is not what it was", arg)}
 		}
-		return err
+		c.sayVerified(res)
+		return c.out.err
 	})
+	c.nextStep(bad)
 	if err == nil {
 		err = bad
 	}
 	return err
 }
 
-// verifyOne checks a share and tells the result, which is whether it is whole.
-func (c *call) verifyOne(ctx context.Context, s api.Service, share api.Share) (bool, error) {
-	p := c.progressFor(share.Name, false)
-	res, err := s.Verify(ctx, api.VerifyRequest{Ref: share.CID, Full: c.flags.Bool("full")}, p.update)
-	p.done()
+// verifyOne checks the share that an argument names.
+func (c *call) verifyOne(ctx context.Context, s api.Service, arg string) (api.VerifyResult, error) {
+	p := c.progressFor(arg, false)
+	defer p.done()
+	return byRef(arg, func(ref string) (api.VerifyResult, error) {
+		return s.Verify(ctx, api.VerifyRequest{Ref: ref, Full: c.flags.Bool("full")}, p.update)
+	})
+}
+
+// verifyAll checks every share by one request, and tells the results as they come.
+func (c *call) verifyAll(ctx context.Context, s api.Service) error {
+	var p progress // the bar on the screen
+	sum, err := s.Verify(ctx, api.VerifyRequest{All: true, Full: c.flags.Bool("full")}, func(now api.Progress) {
+		switch {
+		case now.Verified != nil && p != nil: // results do not go through a bar
+			p.done()
+			p = nil
+		case now.Verified == nil && p == nil:
+			p = c.progressFor("all shares", false)
+		}
+		if now.Verified == nil {
+			p.update(now)
+		}
+		for _, res := range now.Verified {
+			c.sayVerified(res)
+		}
+	})
+	if p != nil {
+		p.done()
+	}
 	if err != nil {
-		return false, cannot("verify", share.Name, err)
+		return cannot("verify", "", err)
 	}
-	if c.json {
+	if sum.Unfinished > 0 && !c.json {
+		c.note("%s passed over: each chunk is checked as it arrives", count(sum.Unfinished, "unfinished download"))
+	}
+	if sum.Shares == 0 && sum.Unfinished == 0 {
+		c.note("no shares to verify")
+	}
+	if sum.OK {
+		return c.out.err
+	}
+	bad := errSaid{api.Errorf(api.Damaged, "%s of %d not what they were", count(sum.Bad, "share"), sum.Shares)}
+	if !c.json && sum.Shares > 1 {
+		c.note("%d of %s not as shared", sum.Bad, count(sum.Shares, "share"))
+	}
+	c.nextStep(bad)
+	return bad
+}
+
+// listedProblems of one share are told; the rest is counted.
+const listedProblems = 5
+
+// sayVerified tells the result of one share.
+func (c *call) sayVerified(res api.VerifyResult) {
+	switch {
+	case c.json:
 		c.object(res)
-		return res.OK, c.out.err
+	case res.State != "":
+		c.printf("%-8s %s  is not whole yet: each chunk is checked as it arrives\n", res.State, printable(res.Name))
+	case res.OK:
+		c.printf("ok       %s  %s, %s (%s hashed)\n", printable(res.Name), count(res.Files, "file"), size(res.Bytes), size(res.Checked))
+	case res.Gone:
+		c.printf("changed  %s  %s: was moved or deleted\n", printable(res.Name), printable(res.Path))
+		c.printf("         if it was moved, `shoal mv %s NEWPATH` tells shoal where it is now\n", quoted(res.Path))
+	default:
+		c.sayProblems(res)
 	}
-	if res.OK {
-		c.printf("ok       %s  %s, %s (%s hashed)\n", printable(share.Name), count(res.Files, "file"), size(res.Bytes), size(res.Checked))
-		return true, c.out.err
-	}
-	c.printf("changed  %s  %s: %s\n", printable(share.Name), printable(share.Path), count(res.IssueCount, "problem"))
-	for _, i := range res.Issues {
+}
+
+// sayProblems tells what is wrong with one share, briefly.
+func (c *call) sayProblems(res api.VerifyResult) {
+	c.printf("changed  %s  %s: %s\n", printable(res.Name), printable(res.Path), count(res.IssueCount, "problem"))
+	for _, i := range res.Issues[:min(len(res.Issues), listedProblems)] {
 		path := i.Path
 		if path == "" {
-			path = share.Name
+			path = res.Name
 		}
 		c.printf("         %s: %s\n", printable(path), printable(i.Reason))
 	}
-	if more := res.IssueCount - int64(len(res.Issues)); more > 0 {
+	if more := res.IssueCount - listedProblems; more > 0 {
 		c.printf("         and %d more\n", more)
 	}
-	c.note("Chunks that no longer fit are not served. `shoal share` the path again to offer what is there now.")
-	return false, c.out.err
+}
+
+// nextStep says what to do about shares that are not what they were.
+func (c *call) nextStep(bad error) {
+	if bad != nil {
+		c.note("Chunks that no longer fit are not served. `shoal share` the path again to offer what is there now.")
+	}
 }

@@ -11,7 +11,7 @@ func MatchShare(shares []Share, ref string) (Share, error) {
 	if ref == "" {
 		return Share{}, Errorf(Invalid, "no share named")
 	}
-	id := refCID(ref)
+	id := RefCID(ref)
 	for _, s := range shares {
 		if s.CID == id || s.Path == ref {
 			return s, nil
@@ -34,8 +34,8 @@ func MatchShare(shares []Share, ref string) (Share, error) {
 	return Share{}, Errorf(Conflict, "%d shares are called %q", len(named), ref).WithHint("Name it by its CID, as `shoal ls` shows it.")
 }
 
-// refCID takes the CID out of the link forms that people paste.
-func refCID(ref string) string {
+// RefCID takes the CID out of the link forms that people paste; what is no CID comes back without them.
+func RefCID(ref string) string {
 	ref = strings.TrimPrefix(ref, "ipfs://")
 	ref = strings.TrimPrefix(ref, "/ipfs/")
 	ref, _, _ = strings.Cut(ref, "?")

@@ -68,8 +68,9 @@ type Service interface {
 	Why(ctx context.Context, req WhyRequest, progress func(Progress)) (Diagnosis, error)
 
 	// Verify compares a share with its files: by their stat, and with req.Full (or where the stat differs) by hash.
-	// Damage is a result, not an error: VerifyResult.OK is false. What still fits is served again afterwards.
-	// Codes: not_found, conflict (an ambiguous name).
+	// Damage is a result, not an error: VerifyResult.OK is false. What still fits is served again afterwards. With req.All
+	// Progress.Verified gives the result of each share, and an unfinished download stands in nobody's way.
+	// Codes: invalid (neither a ref nor all), not_found, conflict (an ambiguous name).
 	Verify(ctx context.Context, req VerifyRequest, progress func(Progress)) (VerifyResult, error)
 
 	// Limits tells which rate limits are in force, and why.

@@ -71,7 +71,7 @@ func (s *streamWriter) send(e event) {
 
 // replaceable says whether a later progress report makes e worthless.
 func replaceable(e event) bool {
-	return e.Event == eventProgress && e.Progress.Warning == nil
+	return e.Event == eventProgress && e.Progress.Warning == nil && e.Progress.Verified == nil
 }
 
 // close sends what is queued and ends the stream.

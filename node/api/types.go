@@ -123,6 +123,8 @@ type Progress struct {
 	ETA     float64 `json:"eta,omitempty"`     // seconds; 0: cannot be said
 	Message string  `json:"message,omitempty"` // one human clause on why it waits: "nobody who has it is found yet; still looking"
 	Warning *Issue  `json:"warning,omitempty"` // Share: this path was left out. Never merged with later reports
+
+	Verified []VerifyResult `json:"verified,omitempty"` // Verify of all: shares done since the last such report. Never merged with later reports
 }
 
 // Issue is one path with something to say about it.
@@ -145,6 +147,7 @@ type Share struct {
 	HaveBytes int64     `json:"have_bytes"`
 	State     State     `json:"state"`
 	Reason    string    `json:"reason,omitempty"` // why it is changed or paused
+	Gone      bool      `json:"gone,omitempty"`   // it is changed, and nothing is at Path any more
 	Select    []string  `json:"select,omitempty"` // the paths asked for; none: everything
 	Link      string    `json:"link"`
 	Added     time.Time `json:"added"`
@@ -258,20 +261,28 @@ type Provider struct {
 	Detail  string    `json:"detail,omitempty"`  // the error in full
 }
 
-// VerifyRequest asks to check one share.
+// VerifyRequest asks to check one share, or all.
 type VerifyRequest struct {
-	Ref  string `json:"ref"`
-	Full bool   `json:"full,omitempty"` // hash even the files whose size, mtime and inode are as recorded
+	Ref  string `json:"ref,omitempty"`
+	All  bool   `json:"all,omitempty"`  // every share, instead of Ref
+	Full bool   `json:"full,omitempty"` // hash even the files whose stat is as recorded
 }
 
-// VerifyResult says how a share compares with its files.
+// VerifyResult says how a share compares with its files; that of VerifyRequest.All is the sum of those of the shares,
+// which Progress.Verified tells one by one.
 type VerifyResult struct {
-	CID        string  `json:"cid"`
-	Name       string  `json:"name"`
-	OK         bool    `json:"ok"`      // nothing missing, changed or damaged
-	Files      int64   `json:"files"`   // files looked at
-	Bytes      int64   `json:"bytes"`   // bytes of file data that they hold
-	Checked    int64   `json:"checked"` // of these, hashed
+	CID        string  `json:"cid,omitempty"`
+	Name       string  `json:"name,omitempty"`
+	Path       string  `json:"path,omitempty"`
+	State      State   `json:"state,omitempty"`      // fetching or paused: an unfinished download, which is checked as it arrives and not here
+	OK         bool    `json:"ok"`                   // nothing missing, changed or damaged
+	Gone       bool    `json:"gone,omitempty"`       // nothing is at Path any more
+	Shares     int64   `json:"shares,omitempty"`     // of All: looked at
+	Bad        int64   `json:"bad,omitempty"`        // of these, not OK
+	Unfinished int64   `json:"unfinished,omitempty"` // of All: downloads, which were passed over
+	Files      int64   `json:"files"`                // files looked at
+	Bytes      int64   `json:"bytes"`                // bytes of file data that they hold
+	Checked    int64   `json:"checked"`              // of these, hashed
 	Seconds    float64 `json:"seconds"`
 	IssueCount int64   `json:"issue_count,omitempty"`
 	Issues     []Issue `json:"issues,omitempty"` // at most MaxListed

@@ -21,6 +21,11 @@ func (d *Download) HaveCount() int {
 	return d.haveN
 }
 
+// Reads counts the reads of the index so far: single values, iterators, and keys gone over.
+func (s *Store) Reads() (gets, iters, steps int64) {
+	return s.reads.gets.Load(), s.reads.iters.Load(), s.reads.steps.Load()
+}
+
 // Garbage counts the rows that belong to no share and no download.
 func (s *Store) Garbage() (n int, err error) {
 	err = s.each(nil, func(key, _ []byte) error {

@@ -60,8 +60,17 @@ func (s *Store) served(rec *record) (bitmap, error) {
 // hadIn counts the leaves of a file that are had, and their bytes.
 func (s *Store) hadIn(rec *record, row *row) (leaves int, bytes int64, err error) {
 	bits, err := s.loadBits(rec)
-	if err != nil || bits == nil {
-		return row.cut.leaves, row.cut.size, err
+	if err != nil {
+		return 0, 0, err
+	}
+	leaves, bytes = hadLeaves(bits, row)
+	return leaves, bytes, nil
+}
+
+// hadLeaves counts the leaves of a file that are in bits (nil: all), and their bytes.
+func hadLeaves(bits bitmap, row *row) (leaves int, bytes int64) {
+	if bits == nil {
+		return row.cut.leaves, row.cut.size
 	}
 	for k := range row.cut.leaves {
 		if bits.get(row.leaf + k) {
@@ -70,7 +79,7 @@ func (s *Store) hadIn(rec *record, row *row) (leaves int, bytes int64, err error
 			bytes += int64(n)
 		}
 	}
-	return leaves, bytes, nil
+	return leaves, bytes
 }
 
 // recount brings the counts and the state of r up to date after b is applied. It is

@@ -37,6 +37,27 @@ func (s *Store) Shares() ([]Share, error) {
 	return append(list, downloads...), nil
 }
 
+// Names lists what Shares does, as the index knows it: no file is looked at.
+func (s *Store) Names() ([]Share, error) {
+	var list []Share
+	for _, tag := range []byte{tagShare, tagDownload} {
+		recs, err := s.records(tag)
+		if err != nil {
+			return nil, fmt.Errorf("list shares: %w", err)
+		}
+		sortRecords(recs)
+		for _, r := range recs {
+			list = append(list, r.share())
+		}
+	}
+	return list, nil
+}
+
+// sortRecords sorts like sortShares.
+func sortRecords(list []*record) {
+	sort.SliceStable(list, func(i, j int) bool { return list[i].added < list[j].added })
+}
+
 func sortShares(list []Share) {
 	sort.SliceStable(list, func(i, j int) bool { return list[i].Added.Before(list[j].Added) })
 }

@@ -28,6 +28,8 @@ type Store struct {
 	nextID atomic.Uint64
 	gen    atomic.Uint64 // bumped when a reference starts or stops to fit; open Roots reload
 
+	reads reads
+
 	mu     sync.Mutex           // guards live, busy and every read-modify-write of a record
 	live   map[string]*Download // running, by root
 	busy   map[string]bool      // roots that a Download runs for or starts for
@@ -114,12 +116,28 @@ func (s *Store) get(key []byte) ([]byte, error) {
 		return nil, err
 	}
 	defer s.gate.leave()
+	s.reads.gets.Add(1)
 	v, closer, err := s.db.Get(key)
 	if err != nil {
 		return nil, err
 	}
 	defer closer.Close()
 	return append([]byte(nil), v...), nil
+}
+
+// has tells whether there is a value.
+func (s *Store) has(key []byte) (bool, error) {
+	_, err := s.get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// reads counts the reads of the index, so that a test sees how they grow with the shares.
+type reads struct {
+	gets, iters atomic.Int64
+	steps       atomic.Int64 // keys that each went over
 }
 
 // commit applies b; durable once it returns if sync is set. After a failed write of
@@ -163,6 +181,7 @@ func (s *Store) iter(prefix []byte) (*pebble.Iterator, error) {
 	if err := s.gate.enter(); err != nil {
 		return nil, err
 	}
+	s.reads.iters.Add(1)
 	it, err := s.db.NewIter(under(prefix))
 	if err != nil {
 		s.gate.leave()
@@ -179,6 +198,7 @@ func (s *Store) each(prefix []byte, fn func(key, value []byte) error) error {
 	}
 	defer s.gate.leave()
 	for ok := it.First(); ok; ok = it.Next() {
+		s.reads.steps.Add(1)
 		v, err := it.ValueAndErr()
 		if err == nil {
 			err = fn(it.Key(), v)

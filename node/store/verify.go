@@ -36,10 +36,7 @@ func (s *Store) Verify(ctx context.Context, root cid.Cid, full bool, progress fu
 	if bits == nil {
 		v.bits = allOf(rec.leaves)
 	}
-	if v.layout, err = s.layout(rec); err == nil {
-		err = v.run(ctx)
-	}
-	if err != nil {
+	if err := v.run(ctx); err != nil {
 		return v.report, fmt.Errorf("verify %s: %w", root, err)
 	}
 	return v.report, nil
@@ -49,7 +46,9 @@ func (s *Store) Verify(ctx context.Context, root cid.Cid, full bool, progress fu
 type verifier struct {
 	s        *Store
 	rec      *record
+	walked   sync.Once // loads layout, which only hashing needs
 	layout   *chunker.Layout
+	noLayout error
 	full     bool
 	progress func(int64)
 	old      bitmap // before; nil: all
@@ -130,6 +129,10 @@ const hashRun = 32
 
 // hash tells which leaves of the file match. Large files are hashed by several workers.
 func (v *verifier) hash(ctx context.Context, f *os.File, r *row) (bitmap, error) {
+	v.walked.Do(func() { v.layout, v.noLayout = v.s.layout(v.rec) })
+	if v.noLayout != nil {
+		return nil, v.noLayout
+	}
 	good := newBitmap(r.cut.leaves)
 	if r.cut.leaves <= hashRun {
 		return good, v.hashLeaves(ctx, f, r, good, 0, r.cut.leaves)

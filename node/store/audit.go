@@ -1,0 +1,173 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// Survey is Shares after a Check of each share that was whole so far, in one pass over the index:
+// it costs one stat a file, however many shares the files are in.
+func (s *Store) Survey(ctx context.Context) ([]Share, error) {
+	a, err := s.audit(ctx, func(rec *record) bool { return rec.state == Complete })
+	if err != nil {
+		return nil, fmt.Errorf("look at the shares: %w", err)
+	}
+	if err := a.mark(); err != nil {
+		return nil, fmt.Errorf("look at the shares: %w", err)
+	}
+	return s.Shares()
+}
+
+// miss is a file that does not fit, and why.
+type miss struct {
+	row    *row
+	reason string
+}
+
+// audit compares the stats of the files of many shares with those recorded.
+type audit struct {
+	s      *Store
+	recs   []*record // all shares there are
+	chosen map[shareID]*record
+	files  map[shareID]int    // looked at
+	misses map[shareID][]miss // those that do not fit
+}
+
+// audit looks at the files of the shares that want chooses, in the order of the index.
+func (s *Store) audit(ctx context.Context, want func(*record) bool) (*audit, error) {
+	recs, err := s.records(tagShare)
+	if err != nil {
+		return nil, err
+	}
+	a := &audit{s: s, recs: recs, chosen: map[shareID]*record{}, files: map[shareID]int{}, misses: map[shareID][]miss{}}
+	for _, rec := range recs {
+		if want(rec) {
+			a.chosen[rec.id] = rec
+		}
+	}
+	if len(a.chosen) == 0 {
+		return a, nil
+	}
+	return a, a.walk(ctx)
+}
+
+// walk goes through the file rows of all shares once.
+func (a *audit) walk(ctx context.Context) error {
+	it, err := a.s.iter([]byte{tagFile})
+	if err != nil {
+		return err
+	}
+	defer a.s.gate.leave()
+	defer it.Close() // only read from
+	for ok := it.First(); ok; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		id, _ := splitSegment(it.Key())
+		rec := a.chosen[id]
+		if rec == nil {
+			ok = it.SeekGE(keyID(tagFile, id+1))
+			continue
+		}
+		v, err := it.ValueAndErr()
+		if err != nil {
+			return err
+		}
+		row, err := decodeRow(it.Key(), v)
+		if err != nil {
+			return err
+		}
+		a.s.reads.steps.Add(1)
+		a.look(rec, row)
+		ok = it.Next()
+	}
+	return it.Error()
+}
+
+// look compares one file.
+func (a *audit) look(rec *record, row *row) {
+	a.files[rec.id]++
+	abs := rec.absPath(row)
+	if why := unfitPath(abs, row.stat); why != "" {
+		a.misses[rec.id] = append(a.misses[rec.id], miss{row, called(row, abs) + " " + why})
+	}
+}
+
+// mark records what does not fit.
+func (a *audit) mark() error {
+	for _, rec := range a.recs {
+		if err := a.s.markMisses(rec, a.misses[rec.id]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// markMisses is markUnfit of many files of one share, in one batch.
+func (s *Store) markMisses(rec *record, misses []miss) error {
+	if len(misses) == 0 {
+		return nil
+	}
+	return s.updateShare(rec.root, rec.id, false, func(r *record, b *pebble.Batch) error {
+		bits, err := s.loadBits(r)
+		if err != nil {
+			return err
+		}
+		for _, m := range misses {
+			key := keyFile(tagBad, r.id, m.row.leaf, m.row.entry)
+			if known, err := s.has(key); err != nil {
+				return err
+			} else if !known {
+				n, bytes := hadLeaves(bits, m.row)
+				r.bad++
+				r.have -= n
+				r.haveBytes -= bytes
+			}
+			_ = b.Set(key, []byte(m.reason), nil)
+		}
+		if r.state != Changed {
+			r.state, r.reason = Changed, misses[0].reason
+			s.cfg.Logger.Warn("shared files changed", "root", r.root, "name", r.name, "files", len(misses), "reason", r.reason)
+		}
+		return nil
+	})
+}
+
+// VerifyAll is Verify of every share, oldest first. Shares whose files all have the stats recorded are not looked
+// at any closer, unless full is set; for the others it is Verify. each gets the outcomes in turn, also the error of
+// a share that could not be verified, and may end it by an error of its own. progress is told the bytes hashed so far.
+func (s *Store) VerifyAll(ctx context.Context, full bool, each func(Share, VerifyReport, error) error, progress func(bytes int64)) error {
+	a, err := s.audit(ctx, func(rec *record) bool { return !full && rec.state == Complete && rec.all })
+	if err != nil {
+		return fmt.Errorf("verify: %w", err)
+	}
+	sortRecords(a.recs)
+	var hashed int64
+	for _, rec := range a.recs {
+		if a.chosen[rec.id] != nil && len(a.misses[rec.id]) == 0 {
+			if err := each(rec.share(), VerifyReport{Files: a.files[rec.id], OK: a.files[rec.id]}, nil); err != nil {
+				return err
+			}
+			continue
+		}
+		report, err := s.Verify(ctx, rec.root, full, func(bytes int64) {
+			if progress != nil {
+				progress(hashed + bytes)
+			}
+		})
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, ErrNotFound):
+			continue // removed meanwhile
+		}
+		hashed += report.Bytes
+		if err := each(rec.share(), report, err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
