@@ -11,6 +11,8 @@
 // address. `testnet.sh lab nat|lan|partition|roam` runs one and tells what happens. Networks of a thousand peers are simulated in
 // package dht (TestSim).
 //
+// What real disks and machines do wrong comes from package fault: bad sectors, failing syncs, power cuts, full disks, names that collide.
+//
 // testnet.sh in this folder does the same by hand, without Go code: `testnet.sh up 5`, `testnet.sh exec 2 status`; its
 // `demo` is the whole product in one run.
 //
