@@ -75,6 +75,7 @@ func (v *server) answerWant(sv *serve) error {
 		}
 	} else {
 		b = appendHave(b, sv.handle, have)
+		b = v.appendLacks(b, sv, r, have)
 	}
 	if err := v.c.write(b); err != nil {
 		return err
@@ -119,7 +120,7 @@ func (v *server) open(sv *serve) (Root, error) {
 	if err != nil {
 		return nil, err
 	}
-	sv.r, sv.served = r, true
+	sv.r, sv.served, sv.leaves = r, true, r.Leaves()
 	return r, nil
 }
 
@@ -266,19 +267,24 @@ type leafOf struct {
 }
 
 // tear is why the sending of a leaf broke off. Until then the leaf is not read
-// again: its beginning may be well, and the stream would end each time.
+// again: its beginning may be well, and the stream would end each time. Where the
+// source itself knows that the leaf is not to be had, or the root, that is said
+// at once next time and there is nothing to remember.
 type tear struct {
 	err   error
 	until time.Time
 }
 
 const (
-	tornFor = 20 * time.Second
+	tornFor = 10 * time.Second
 	maxTorn = 1024
 )
 
 // tore remembers a leaf whose sending broke off.
 func (e *Engine) tore(l leafOf, err error, now time.Time) {
+	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrChanged) || errors.Is(err, ErrNotHave) {
+		return
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if len(e.torn) >= maxTorn {
@@ -307,6 +313,7 @@ func (v *server) lose(sv *serve, leaf uint32, err error) {
 		run = v.skipRun(sv, leaf)
 	}
 	code := codeOf(err)
+	v.c.e.swarms.lacks(sv.root, run, sv.leaves)
 	if sv.lost == nil {
 		sv.lost = make(map[wire.Code][]wire.Run)
 		v.lossy = append(v.lossy, sv)

@@ -33,7 +33,8 @@ type Config struct {
 	StallTimeout  time.Duration // a frame that does not move, either way; 30 s
 	IdleTimeout   time.Duration // a stream without subscriptions, a root without reads; 60 s
 	NodeTimeout   time.Duration // no inner node from the peer asked, then another is; 3 s
-	GoneTimeout   time.Duration // a peer that has lost what nobody else has is asked anew; 30 s
+	GoneTimeout   time.Duration // a peer that has lost what nobody else has is asked anew; 20 s
+	LookEvery     time.Duration // what could not be served is looked at again, while it is wanted; 2 s
 	SlotTimeout   time.Duration // a peer that sends nothing makes room for one that waits; 30 s
 	Writers       int           // goroutines of one fetch that call Job.Write; 4
 	MaxRoots      int           // subscriptions one peer may hold; 256
@@ -79,7 +80,7 @@ func (c Config) withDefaults() Config {
 	}{
 		{&c.DialTimeout, 10 * time.Second}, {&c.PunchTimeout, 15 * time.Second}, {&c.AnswerTimeout, 10 * time.Second},
 		{&c.StallTimeout, 30 * time.Second}, {&c.IdleTimeout, 60 * time.Second},
-		{&c.GoneTimeout, 30 * time.Second}, {&c.SlotTimeout, 30 * time.Second},
+		{&c.GoneTimeout, 20 * time.Second}, {&c.SlotTimeout, 30 * time.Second}, {&c.LookEvery, 2 * time.Second},
 		{&c.NodeTimeout, 3 * time.Second}, {&c.PeersEvery, 2 * time.Second},
 		{&c.HaveDelay, 25 * time.Millisecond}, {&c.WatchEvery, 200 * time.Millisecond},
 	} {
@@ -102,6 +103,7 @@ type Engine struct {
 	uplink uplink
 	dialer laneDialer
 	limits *limiter
+	doubts doubts
 
 	done chan struct{} // closed by Close
 	wg   sync.WaitGroup
@@ -111,6 +113,8 @@ type Engine struct {
 	conns   map[peer.ID][]*conn
 	opening map[laneOf]chan struct{} // closed when the attempt is over
 	torn    map[leafOf]tear          // leaves whose sending broke off, lately
+
+	redialled map[peer.ID]time.Time // peers that were dialled, lately
 }
 
 // laneOf names a connection to a peer; lane 0 is the host's own.
@@ -128,10 +132,13 @@ func New(h host.Host, src Source, cfg Config) *Engine {
 		conns:   make(map[peer.ID][]*conn),
 		opening: make(map[laneOf]chan struct{}),
 		torn:    make(map[leafOf]tear),
-		dialer:  laneDialer{host: h, gater: cfg.Gater, traffic: cfg.Traffic},
+
+		redialled: make(map[peer.ID]time.Time),
+		dialer:    laneDialer{host: h, gater: cfg.Gater, traffic: cfg.Traffic},
 	}
 	e.swarms = newSwarms(e)
 	e.uplink.init()
+	e.doubts.init()
 	return e
 }
 
@@ -142,6 +149,8 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer e.host.RemoveStreamHandler(wire.ID)
 	var turns sync.WaitGroup
 	turns.Go(func() { e.uplink.run(ctx, e.done) })
+	turns.Go(func() { e.swarms.lookAgain(ctx) })
+	turns.Go(func() { e.doubts.run(ctx, e) })
 	e.swarms.run(ctx)
 	turns.Wait()
 	return e.Close()

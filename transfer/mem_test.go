@@ -45,6 +45,12 @@ type content struct {
 	noNode  func(i int) bool
 	onClose func() // a root is closed
 	torn    int    // reads of a leaf beyond this byte fail, 0: none
+
+	rot     map[int]bool // leaves that are read with a wrong byte
+	marked  map[int]bool // of these, known to be damaged
+	tornIn  map[int]bool // leaves that torn is about, nil: all
+	removed bool
+	checked int // calls of CheckLeaf
 }
 
 func sumCID(codec uint64, b []byte) cid.Cid {
@@ -165,6 +171,18 @@ func (s *memSource) put(c *content) {
 		s.roots = make(map[cid.Cid]*content)
 	}
 	s.roots[c.root] = c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.removed = false
+}
+
+func (s *memSource) remove(c *content) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.roots, c.root)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.removed = true
 }
 
 func (s *memSource) OpenRoot(root cid.Cid) (Root, error) {
@@ -224,7 +242,7 @@ func (r *memRoot) Have() []byte {
 	all := len(r.c.pending) == 0
 	bits := make([]byte, (len(r.c.data)+7)/8)
 	for i, d := range r.c.data {
-		if d == nil {
+		if d == nil || r.c.marked[i] {
 			all = false
 		} else {
 			bits[i/8] |= 1 << (i % 8)
@@ -252,20 +270,56 @@ func (r *memRoot) ReadLeafAt(i int, buf []byte, off int) (n, size int, err error
 	r.c.mu.Lock()
 	defer r.c.mu.Unlock()
 	switch {
+	case r.c.removed:
+		return 0, 0, ErrNotFound
 	case i >= len(r.c.data) || r.c.data[i] == nil:
 		return 0, 0, ErrNotHave
 	case r.c.once && r.c.reads[i] > 0 && off == 0:
 		return 0, 0, ErrNotHave
-	case r.c.changed[i]:
+	case r.c.changed[i], r.c.marked[i]:
 		return 0, 0, fmt.Errorf("leaf %d: %w", i, ErrChanged)
 	}
-	if r.c.torn > 0 && off >= r.c.torn {
+	if r.c.torn > 0 && off >= r.c.torn && (r.c.tornIn == nil || r.c.tornIn[i]) {
 		return 0, 0, fmt.Errorf("leaf %d: %w", i, io.ErrUnexpectedEOF)
 	}
 	if off == 0 {
 		r.c.reads[i]++
 	}
-	return copy(buf, r.c.data[i][off:]), len(r.c.data[i]), nil
+	n = copy(buf, r.c.data[i][off:])
+	if off == 0 && n > 0 && r.c.rot[i] {
+		buf[0]++
+	}
+	return n, len(r.c.data[i]), nil
+}
+
+// CheckLeaf is Checker's.
+func (s *memSource) CheckLeaf(root cid.Cid, i int) (bool, error) {
+	s.mu.Lock()
+	c := s.roots[root]
+	s.mu.Unlock()
+	if c == nil {
+		return false, ErrNotFound
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.checked++; !c.rot[i] {
+		return false, nil
+	}
+	if c.marked == nil {
+		c.marked = map[int]bool{}
+	}
+	c.marked[i] = true
+	return true, nil
+}
+
+// mend makes all of it readable again.
+func (c *content) mend() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.changed)
+	clear(c.rot)
+	clear(c.marked)
+	c.torn = 0
 }
 
 // memJob fetches into a content.

@@ -12,8 +12,11 @@ import (
 )
 
 // leastRetry is how long a busy peer is left alone at least: each round of busy and
-// asking again costs it nothing.
-const leastRetry = 100 * time.Millisecond
+// asking again costs it nothing. And at most: one that stays busy says it again.
+const (
+	leastRetry = 100 * time.Millisecond
+	mostRetry  = 15 * time.Second
+)
 
 // drain takes what readers and writers have posted. Arrivals come first: what is
 // here need not be asked for again when its sender has left.
@@ -86,11 +89,7 @@ func (s *session) hear(now time.Time, n note) error {
 	p := s.peers[n.sub.c.peer]
 	switch {
 	case n.bad:
-		s.stats.corrupt += int64(n.size)
-		s.cands.ban(n.sub.c.peer, now)
-		if p != nil && slices.Contains(p.subs, n.sub) {
-			s.handle(now, sched.Bad{Peer: p.id, Leaf: sched.Leaf(n.leaf)})
-		}
+		s.damaged(now, p, n)
 		return nil
 	case p == nil || !slices.Contains(p.subs, n.sub):
 		if errors.Is(n.err, errViolation) {
@@ -126,6 +125,30 @@ func (s *session) hear(now time.Time, n note) error {
 	return err
 }
 
+// damaged leaves a peer that has sent a leaf with a wrong hash, and tells it: it may not know that its copy is damaged.
+// Others fill in. The stream stays: other roots of that peer may be well.
+func (s *session) damaged(now time.Time, p *source, n note) {
+	s.stats.corrupt += int64(n.size)
+	id := n.sub.c.peer
+	if p != nil {
+		if slices.Contains(p.subs, n.sub) {
+			n.sub.c.send(wire.Corrupt{Handle: n.sub.handle, Leaf: n.leaf})
+		}
+		s.remove(p)
+	}
+	s.cands.corrupt(id, now, n.leaf)
+	s.handle(now, sched.Bad{Peer: id, Leaf: sched.Leaf(n.leaf)})
+	s.walkNodes(now)
+}
+
+// withhold takes from what a peer says it has the leaves that it has sent damaged.
+func (s *session) withhold(now time.Time, p *source) {
+	if bad := s.cands.damaged(p.id, now); len(bad) > 0 {
+		p.lost = now
+		s.handle(now, sched.Lost{Peer: p.id, Runs: schedRuns(bad)})
+	}
+}
+
 // message takes up what a provider has said. An error is the job's, or a violation.
 func (s *session) message(now time.Time, p *source, n note) error {
 	if n.sub != p.sub {
@@ -143,12 +166,15 @@ func (s *session) message(now time.Time, p *source, n note) error {
 	case wire.Info:
 		s.info(now, p, m)
 	case wire.HaveAll:
+		p.lacks = nil
 		s.handle(now, sched.HaveAll{Peer: p.id})
+		s.withhold(now, p)
 	case wire.HaveBits:
 		if err := s.within(uint64(m.First) + uint64(bitLen(m.Bits))); err != nil {
 			return err
 		}
 		s.handle(now, sched.HaveBits{Peer: p.id, First: sched.Leaf(m.First), Bits: m.Bits})
+		s.withhold(now, p)
 	case wire.HaveRuns:
 		m.Runs = mergeRuns(m.Runs) // ones that overlap would make much work of few bytes
 		if err := s.runsWithin(m.Runs); err != nil {
@@ -161,7 +187,7 @@ func (s *session) message(now time.Time, p *source, n note) error {
 			return err
 		}
 		if m.Code != wire.CodeElsewhere {
-			p.lost = now
+			p.lost, p.lacks = now, errOf(m.Code)
 		}
 		var asked []wire.Run
 		for _, r := range m.Runs {
@@ -181,7 +207,7 @@ func (s *session) message(now time.Time, p *source, n note) error {
 		s.offer(now, p, n.sub, m)
 	case wire.Busy:
 		p.takeBackAll(n.sub)
-		retry := min(max(time.Duration(m.RetryMillis)*time.Millisecond, leastRetry), time.Minute)
+		retry := min(max(time.Duration(m.RetryMillis)*time.Millisecond, leastRetry), mostRetry)
 		s.handle(now, sched.Busy{Peer: p.id, For: retry})
 	case wire.Refused:
 		s.part(now, p, s.cands.refused)

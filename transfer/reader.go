@@ -333,6 +333,8 @@ func (r *reader) control(k wire.Kind, n int) error {
 		r.c.e.uplink.got(r.c, m)
 	case wire.Interest:
 		r.c.srv.interest(m)
+	case wire.Corrupt:
+		r.c.srv.corrupt(m)
 	case wire.NoBlock:
 		return r.c.answerBlock(m.ID, m.Index, nil, ErrNotFound)
 	default:

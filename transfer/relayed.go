@@ -20,6 +20,7 @@ var ErrRelayed = errors.New("only a relay leads to it, and data does not go thro
 // swapStreamTo connects to a peer and opens a stream. Where only a relay leads to it, both sides are punching holes into their NATs
 // meanwhile: the direct connection that may come of it is waited for, a bounded time.
 func (e *Engine) swapStreamTo(ctx context.Context, ai peer.AddrInfo) (network.Stream, error) {
+	e.redial(ai.ID)
 	ctx = network.WithAllowLimitedConn(ctx, "swap") // counts as connected; what may flow is decided here
 	dial, cancel := context.WithTimeout(ctx, e.cfg.DialTimeout)
 	defer cancel()

@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -186,6 +187,12 @@ func (v *server) readLeaf(sv *serve, leaf uint32, at int) (got, size int, err er
 		v.buf = v.c.e.bufs.get(sendBytes)
 	}
 	got, size, err = r.ReadLeafAt(int(leaf), v.buf.b[at+headerRoom:sendBytes], 0)
+	if errors.Is(err, ErrNotFound) { // the root was removed: it may have been shared again
+		v.closeRoot(sv)
+		if r, err = v.open(sv); err == nil {
+			got, size, err = r.ReadLeafAt(int(leaf), v.buf.b[at+headerRoom:sendBytes], 0)
+		}
+	}
 	if err != nil {
 		return 0, 0, err
 	}

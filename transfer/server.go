@@ -66,6 +66,7 @@ type serve struct {
 	r      Root // nil while idle
 	used   time.Time
 	served bool // the root was here
+	leaves int  // how many it had
 	dealt  bool // the root is whole here: its leaves are dealt out
 	lost   map[wire.Code][]wire.Run
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ipfs/go-cid"
+	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
 
 	"shoal/transfer/sched"
@@ -17,10 +18,10 @@ import (
 
 const (
 	tickEvery   = 100 * time.Millisecond
-	tryLater    = 30 * time.Second // before a peer that the scheduler dropped is tried again
+	tryLater    = 15 * time.Second // before a peer that the scheduler dropped is tried again
+	lookEvery   = time.Second      // for peers that have come back by themselves
 	sweepLeaves = 8192             // looked at in one tick
 	growAtOnce  = 8192             // leaves told to the scheduler at a time
-	refusedWait = 10 * time.Second // before a peer that had not the root is asked again
 )
 
 // session is one Fetch. Its owner is the goroutine that called Fetch: it alone
@@ -60,6 +61,7 @@ type session struct {
 	here     []uint32  // leaves that appeared, the scheduler does not know yet
 	spare    []uint32  // scratch for here
 	swept    int       // the leaf looked at last
+	looked   time.Time // for peers that have come back
 	stats    tally
 	infos    []sched.LeafInfo // scratch
 	leaves   []uint32         // scratch
@@ -80,6 +82,7 @@ type source struct {
 	answered bool
 	useful   time.Time // it sent (a part of) a leaf, or joined
 	lost     time.Time // it said last that leaves are gone
+	lacks    error     // and why
 	ops      []op      // to be sent
 
 	sendsNodes bool      // has been asked for inner nodes and has not ended
@@ -216,6 +219,10 @@ func (s *session) tick(now time.Time) error {
 		}
 	}
 	s.replace(now)
+	if now.Sub(s.looked) >= lookEvery {
+		s.looked = now
+		s.cands.returned(s.connected)
+	}
 	s.minLanes(now)
 	s.faster = true
 	if s.local.job == nil {
@@ -237,8 +244,11 @@ func (s *session) replace(now time.Time) {
 	crowded := s.cands.crowded(now)
 	for _, p := range s.peers {
 		if !p.lost.IsZero() && now.Sub(p.lost) >= s.e.cfg.GoneTimeout {
+			if len(s.sched.Outstanding(p.id)) > 0 {
+				continue // what is on its way would be lost
+			}
 			if stuck = stuck || len(s.sched.AppendMissing(nil, 1)) > 0; stuck {
-				s.part(now, p, s.cands.retry)
+				s.part(now, p, func(id peer.ID, now time.Time) { s.cands.later(id, now.Add(firstRetry)) })
 				return
 			}
 			p.lost = now // others have it: look again later
@@ -283,6 +293,7 @@ func (s *session) attach(now time.Time, d dialed) {
 			s.stats.relayed++
 		}
 		s.cands.failed(d.id, now)
+		s.cands.left(d.id, s.connected(d.id))
 		return
 	}
 	sub, err := d.c.subscribe(s)
@@ -308,7 +319,12 @@ func (s *session) attach(now time.Time, d dialed) {
 func (s *session) part(now time.Time, p *source, then func(peer.ID, time.Time)) {
 	s.remove(p)
 	then(p.id, now)
+	s.cands.left(p.id, s.connected(p.id))
 	s.handle(now, sched.Leave{Peer: p.id})
+}
+
+func (s *session) connected(id peer.ID) bool {
+	return s.e.host.Network().Connectedness(id) == network.Connected
 }
 
 // remove ends the subscription at a peer.

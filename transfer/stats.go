@@ -123,6 +123,7 @@ func (s *session) snapshot(now time.Time) Stats {
 			ID: p.Peer, Bytes: t.from[p.Peer], Rate: p.Rate, RTT: p.RTT,
 			Have: have, Waiting: p.Outstanding, Choked: p.Choked,
 			Answered: s.peers[p.Peer] != nil && s.peers[p.Peer].answered, Err: s.cands.trouble(p.Peer),
+			Lacks: s.lacks(p.Peer), Damaged: s.cands.spoilt(p.Peer),
 		})
 	}
 	return out

@@ -27,7 +27,8 @@ const (
 // fetches work on it, and tells the former what the latter achieve.
 type swarms struct {
 	e    *Engine
-	kick chan struct{} // something is to be announced
+	kick chan struct{}  // something is to be announced
+	look chan []cid.Cid // roots of which leaves are short, to be looked at again
 
 	mu    sync.Mutex
 	roots map[cid.Cid]*swarm
@@ -44,6 +45,7 @@ type swarm struct {
 	info      *wire.Info            // growth not announced yet
 	moved     bool                  // membership has changed since the last exchange
 	deal      dealing
+	short     []byte // leaves that members were told are not here, as bits; nil: none
 }
 
 // member is a peer that wants the root.
@@ -53,7 +55,7 @@ type member struct {
 }
 
 func newSwarms(e *Engine) *swarms {
-	return &swarms{e: e, kick: make(chan struct{}, 1), roots: make(map[cid.Cid]*swarm)}
+	return &swarms{e: e, kick: make(chan struct{}, 1), look: make(chan []cid.Cid), roots: make(map[cid.Cid]*swarm)}
 }
 
 // run is the engine's housekeeper: it announces fresh leaves within HaveDelay and
@@ -65,6 +67,8 @@ func (w *swarms) run(ctx context.Context) {
 	armed := false // so that later leaves do not put the first one off
 	exchange := time.NewTicker(w.e.cfg.PeersEvery)
 	defer exchange.Stop()
+	look := time.NewTicker(w.e.cfg.LookEvery)
+	defer look.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -82,6 +86,8 @@ func (w *swarms) run(ctx context.Context) {
 			}
 		case <-exchange.C:
 			w.exchangeAll()
+		case <-look.C:
+			w.lookSoon()
 		}
 	}
 }

@@ -32,6 +32,13 @@ type Source interface {
 	Block(c cid.Cid, buf []byte) ([]byte, error)
 }
 
+// Checker is a Source that looks again at a leaf of its own which a peer says came
+// damaged. It reads and hashes it, and offers it no longer if that is so.
+type Checker interface {
+	// CheckLeaf tells whether leaf i of root is damaged here.
+	CheckLeaf(root cid.Cid, i int) (damaged bool, err error)
+}
+
 // Root reads one root. It is used by one goroutine at a time.
 type Root interface {
 	Name() string   // file name to suggest to a fetcher, may be empty
@@ -104,4 +111,6 @@ type PeerStats struct {
 
 	Answered bool  // it has said what it has
 	Err      error // what it has said, or shown, against sending, since it sent last; nil: nothing
+	Lacks    error // why it does not give some leaves, as it said last; nil: nothing
+	Damaged  int   // leaves that it has sent damaged
 }

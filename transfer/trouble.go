@@ -24,9 +24,9 @@ var (
 	ErrDenied = errors.New("peer refuses us")
 	// ErrSilent: no answer, or nothing of what was asked, in time.
 	ErrSilent = errors.New("peer does not answer")
-	// ErrCorrupt: bytes did not match their CID. The peer is not used again.
+	// ErrCorrupt: bytes did not match their CID. The peer is left alone for a while.
 	ErrCorrupt = errors.New("peer sent corrupt data")
-	// ErrViolation: the peer does not keep to the protocol. It is not used again.
+	// ErrViolation: the peer does not keep to the protocol. It is left alone for long.
 	ErrViolation = errViolation
 )
 
@@ -42,10 +42,11 @@ type CandidateStats struct {
 	Addrs   []ma.Multiaddr
 	Hinted  bool // peers have named it, nobody else
 	Dialing bool
-	Banned  bool
+	Banned  bool      // until Next
 	Tries   int       // failures in a row
 	Next    time.Time // it is not dialled before
 	Err     error     // how it ended last; nil: not tried yet
+	Damaged int       // leaves that it has sent damaged
 }
 
 // Reach connects to a peer, if need be, and opens the stream that a fetch would use.
@@ -84,6 +85,22 @@ func (k *candidates) trouble(id peer.ID) error {
 		return c.err
 	}
 	return nil
+}
+
+// lacks is why a peer does not give some leaves.
+func (s *session) lacks(id peer.ID) error {
+	if p := s.peers[id]; p != nil {
+		return p.lacks
+	}
+	return nil
+}
+
+// spoilt counts the leaves that a peer has sent damaged.
+func (k *candidates) spoilt(id peer.ID) int {
+	if c := k.byID[id]; c != nil {
+		return c.nbad
+	}
+	return 0
 }
 
 // trouble takes out of a note what is to be remembered of its peer.
@@ -137,7 +154,7 @@ func (k *candidates) appendKnown(dst []CandidateStats, connected func(peer.ID) b
 			if (c.err != nil) == tried && len(dst) < maxKnown && !connected(c.ai.ID) {
 				dst = append(dst, CandidateStats{
 					ID: c.ai.ID, Addrs: c.ai.Addrs[:len(c.ai.Addrs):len(c.ai.Addrs)], Hinted: c.hinted,
-					Dialing: c.inUse, Banned: c.banned, Tries: c.fails, Next: c.next, Err: c.err,
+					Dialing: c.inUse, Banned: c.banned, Tries: c.fails, Next: c.next, Err: c.err, Damaged: c.nbad,
 				})
 			}
 		}

@@ -166,17 +166,18 @@ func TestCandidates(t *testing.T) {
 	k.add("me", peer.AddrInfo{ID: "a", Addrs: at("/ip4/127.0.0.1/tcp/2")}, false)
 	pick(now, "a") // but has a new address
 	k.active("a")
-	for i, wait := range []time.Duration{1, 2, 4, 8, 16, 32, 60, 60} {
-		k.retry("a", now)
-		pick(now.Add(wait*time.Second-1), "")
-		now = now.Add(wait * time.Second)
+	for i, wait := range []time.Duration{1, 2, 4, 8, 16, 16, 16, 16} {
+		then := []func(peer.ID, time.Time){k.retry, k.refused}[i%2]
+		then("a", now)
+		pick(now.Add(wait*time.Second*3/4-1), "")
+		now = now.Add(wait * time.Second * 5 / 4)
 		pick(now, "a")
 		if k.active("a"); i == 7 {
 			k.proved("a")
 		}
 	}
 	k.refused("a", now)
-	pick(now.Add(refusedWait-1), "")
+	pick(now.Add(firstRetry*3/4-1), "")
 	k.add("me", peer.AddrInfo{ID: "e"}, false) // in the place of a, which has failed
 	pick(now, "e")
 	if len(k.order) != 3 || k.byID["a"] != nil || k.byID["d"] != nil {

@@ -143,8 +143,8 @@ func verify(batches ...*batch) {
 	}
 }
 
-// store writes a batch and books it. Leaves that came twice are written once, and a
-// peer that sent a bad one is done with.
+// store writes a batch and books it. Leaves that came twice are written once. The owner leaves a
+// peer that sent a bad one.
 func (s *session) store(b *batch) error {
 	defer s.e.bufs.putBatch(b)
 	n := 0
@@ -154,7 +154,6 @@ func (s *session) store(b *batch) error {
 			if b.sub.spoil() { // what follows from there is no news
 				s.in.post(note{sub: b.sub, bad: true, leaf: l.leaf, size: l.size}, 0)
 			}
-			b.sub.c.fail(violation("leaf %d has the wrong hash", l.leaf))
 			continue
 		}
 		if !s.claim(l.leaf) {

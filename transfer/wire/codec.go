@@ -28,7 +28,7 @@ func AppendHeader(b []byte, h Header) []byte {
 }
 
 // Known tells whether the kind is one this version defines.
-func (k Kind) Known() bool { return k >= KindHello && k <= KindOffer }
+func (k Kind) Known() bool { return k >= KindHello && k <= KindCorrupt }
 
 // Check bounds the body's length, before anything is allocated for it.
 func (h Header) Check() error {
@@ -100,6 +100,8 @@ func decode(k Kind, r *reader) Message {
 		return Blocks{ID: r.u32(), CIDs: r.cids()}
 	case KindInterest:
 		return Interest{Handle: r.u32(), Flags: r.u8(), Load: r.u16()}
+	case KindCorrupt:
+		return Corrupt{Handle: r.u32(), Leaf: r.u32()}
 	case KindNode:
 		return Node{Handle: r.u32(), Index: r.u32(), Block: r.rest()}
 	case KindData:

@@ -33,6 +33,7 @@ func (Got) kind() Kind      { return KindGot }
 func (Begin) kind() Kind    { return KindBegin }
 func (Part) kind() Kind     { return KindPart }
 func (Interest) kind() Kind { return KindInterest }
+func (Corrupt) kind() Kind  { return KindCorrupt }
 func (Offer) kind() Kind    { return KindOffer }
 
 func (m Hello) append(b []byte) []byte {
@@ -111,6 +112,8 @@ func (m Part) append(b []byte) []byte  { return append(b, m.Payload...) }
 func (m Interest) append(b []byte) []byte {
 	return binary.BigEndian.AppendUint16(append(u32s(b, m.Handle), m.Flags), m.Load)
 }
+
+func (m Corrupt) append(b []byte) []byte { return u32s(b, m.Handle, m.Leaf) }
 
 func (m Offer) append(b []byte) []byte { return u32s(b, m.Handle, m.Bytes) }
 

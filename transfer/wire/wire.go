@@ -109,6 +109,7 @@ const (
 	KindPart     Kind = 26
 	KindInterest Kind = 27
 	KindOffer    Kind = 28
+	KindCorrupt  Kind = 29
 )
 
 // Run is the leaves [First, First+Count) of a root's leaf sequence (all its
@@ -139,8 +140,8 @@ type Hello struct {
 // Requester to provider.
 type (
 	// Want subscribes to a root. The provider answers Info and then its have-map
-	// (HaveAll, or HaveBits, or nothing yet) and keeps both up to date, or answers
-	// Refused. Other messages about the handle may follow at once.
+	// (HaveAll, or HaveBits, or nothing yet; with Gone it may say why some of it is
+	// missing) and keeps both up to date, or answers Refused, which holds for now only. Other messages about the handle may follow at once.
 	//
 	//	u32 handle | u32 flags | u8 length, CID
 	Want struct {
@@ -196,6 +197,13 @@ type (
 //
 //	u64 bytes
 type Got struct{ Total uint64 }
+
+// Corrupt tells the provider that a leaf it has sent did not match its CID. The requester
+// ends the subscription with that. The provider has no more reason to believe it than to
+// hash its own copy: one that is damaged it offers no longer.
+//
+//	u32 handle | u32 leaf
+type Corrupt struct{ Handle, Leaf uint32 }
 
 // Pace asks for Got messages, or no more of them. A requester may send them more
 // rarely than asked. There are none before the first Pace.
@@ -328,7 +336,7 @@ type (
 	}
 
 	// Gone: leaves that will not come, requested or not, and that the provider no
-	// longer offers.
+	// longer offers. When it has them again it says so by HaveRuns.
 	//
 	//	u32 handle | u8 code | runs
 	Gone struct {

@@ -125,6 +125,7 @@ func vectors(t testing.TB) []vector {
 			00000007 1b
 			00000007 03 0002   # wants an offer, answers a choke, two leaves on their way`},
 		{"offer", Offer{7, 1 << 20}, `00000008 1c 00000007 00100000`},
+		{"corrupt", Corrupt{7, 9}, `00000008 1d 00000007 00000009`},
 		{"got", Got{1 << 32}, `00000008 18 0000000100000000`},
 	}
 }
