@@ -30,7 +30,7 @@ type miss struct {
 // audit compares the stats of the files of many shares with those recorded.
 type audit struct {
 	s      *Store
-	recs   []*record // all shares there are
+	groups [][]*record // all shares there are, each with its places
 	chosen map[shareID]*record
 	files  map[shareID]int    // looked at
 	misses map[shareID][]miss // those that do not fit
@@ -38,14 +38,16 @@ type audit struct {
 
 // audit looks at the files of the shares that want chooses, in the order of the index.
 func (s *Store) audit(ctx context.Context, want func(*record) bool) (*audit, error) {
-	recs, err := s.records(tagShare)
+	groups, err := s.allPlaces()
 	if err != nil {
 		return nil, err
 	}
-	a := &audit{s: s, recs: recs, chosen: map[shareID]*record{}, files: map[shareID]int{}, misses: map[shareID][]miss{}}
-	for _, rec := range recs {
-		if want(rec) {
-			a.chosen[rec.id] = rec
+	a := &audit{s: s, groups: groups, chosen: map[shareID]*record{}, files: map[shareID]int{}, misses: map[shareID][]miss{}}
+	for _, places := range groups {
+		for _, rec := range places {
+			if want(rec) {
+				a.chosen[rec.id] = rec
+			}
 		}
 	}
 	if len(a.chosen) == 0 {
@@ -98,9 +100,11 @@ func (a *audit) look(rec *record, row *row) {
 
 // mark records what does not fit.
 func (a *audit) mark() error {
-	for _, rec := range a.recs {
-		if err := a.s.markMisses(rec, a.misses[rec.id]); err != nil {
-			return err
+	for _, places := range a.groups {
+		for _, rec := range places {
+			if err := a.s.markMisses(rec, a.misses[rec.id]); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -111,7 +115,7 @@ func (s *Store) markMisses(rec *record, misses []miss) error {
 	if len(misses) == 0 {
 		return nil
 	}
-	return s.updateShare(rec.root, rec.id, false, func(r *record, b *pebble.Batch) error {
+	return s.updateShare(rec.id, false, func(r *record, b *pebble.Batch) error {
 		bits, err := s.loadBits(r)
 		if err != nil {
 			return err
@@ -144,30 +148,41 @@ func (s *Store) VerifyAll(ctx context.Context, full bool, each func(Share, Verif
 	if err != nil {
 		return fmt.Errorf("verify: %w", err)
 	}
-	sortRecords(a.recs)
 	var hashed int64
-	for _, rec := range a.recs {
-		if a.chosen[rec.id] != nil && len(a.misses[rec.id]) == 0 {
-			if err := each(rec.share(), VerifyReport{Files: a.files[rec.id], OK: a.files[rec.id]}, nil); err != nil {
-				return err
-			}
-			continue
-		}
-		report, err := s.Verify(ctx, rec.root, full, func(bytes int64) {
+	for _, places := range a.groups {
+		report, err := a.verify(ctx, places, full, func(bytes int64) {
 			if progress != nil {
 				progress(hashed + bytes)
 			}
 		})
-		switch {
-		case ctx.Err() != nil:
+		if ctx.Err() != nil {
 			return ctx.Err()
-		case errors.Is(err, ErrNotFound):
-			continue // removed meanwhile
 		}
-		hashed += report.Bytes
-		if err := each(rec.share(), report, err); err != nil {
+		if hashed += report.Bytes; report.OK < report.Files || report.Bytes > 0 || err != nil {
+			now, perr := s.placesOf(places[0].root, false)
+			if perr == nil && len(now) == 0 {
+				continue // removed meanwhile
+			}
+			places, err = now, errors.Join(err, perr)
+		}
+		sh, serr := s.shareOf(places)
+		if err := each(sh, report, errors.Join(err, serr)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// verify is Verify of one share, each place of it that the audit did not find to fit.
+func (a *audit) verify(ctx context.Context, places []*record, full bool, progress func(int64)) (sum VerifyReport, err error) {
+	for _, rec := range places {
+		if a.chosen[rec.id] != nil && len(a.misses[rec.id]) == 0 {
+			sum.Files, sum.OK = sum.Files+a.files[rec.id], sum.OK+a.files[rec.id]
+			continue
+		}
+		if err := a.s.verifyPlace(ctx, rec, full, &sum, progress); err != nil {
+			return sum, err
+		}
+	}
+	return sum, nil
 }

@@ -129,8 +129,8 @@ func TestReshare(t *testing.T) {
 		}
 	}
 	first := share(t, s, one, chunker.Config{})
-	if again := share(t, s, two, chunker.Config{}); again.Path != one {
-		t.Errorf("path %s: references that hold are kept", again.Path)
+	if again := share(t, s, two, chunker.Config{}); again.Path != two || len(again.Places) != 2 {
+		t.Errorf("path %s, places %+v: want both", again.Path, again.Places)
 	}
 	if err := os.Remove(one); err != nil {
 		t.Fatal(err)

@@ -19,14 +19,19 @@ import (
 
 // absPath is where a row's file is.
 func (r *record) absPath(row *row) string {
-	base := ""
-	if row.base < len(r.bases) {
-		base = r.bases[row.base]
-	}
+	base := r.basePath(row)
 	if row.path == "" {
 		return base
 	}
 	return filepath.Join(base, filepath.FromSlash(row.path))
+}
+
+// basePath is what the path of a row starts from.
+func (r *record) basePath(row *row) string {
+	if row.base < len(r.bases) {
+		return r.bases[row.base]
+	}
+	return ""
 }
 
 // called is the file's name in reasons: its path in the share, or its own name.
@@ -83,7 +88,7 @@ func (s *Store) markUnfit(root cid.Cid, id shareID, row *row, reason string) err
 	if old, err := s.get(key); err == nil && string(old) == reason {
 		return nil
 	}
-	return s.updateShare(root, id, false, func(r *record, b *pebble.Batch) error {
+	return s.updateShare(id, false, func(r *record, b *pebble.Batch) error {
 		if _, err := s.get(key); errors.Is(err, pebble.ErrNotFound) {
 			n, bytes, err := s.hadIn(r, row)
 			if err != nil {
@@ -143,13 +148,13 @@ func (s *Store) recheck(rec *record, misses int) (*record, error) {
 	if err := s.markFit(rec, fit, reason); err != nil {
 		return rec, err
 	}
-	return s.record(tagShare, rec.root)
+	return s.recordOf(rec.id)
 }
 
 // markFit lets files be served again. reason is that of another file that still does
 // not fit, if there is one.
 func (s *Store) markFit(rec *record, rows []*row, reason string) error {
-	return s.updateShare(rec.root, rec.id, false, func(r *record, b *pebble.Batch) error {
+	return s.updateShare(rec.id, false, func(r *record, b *pebble.Batch) error {
 		for _, row := range rows {
 			key := keyFile(tagBad, rec.id, row.leaf, row.entry)
 			if _, err := s.get(key); errors.Is(err, pebble.ErrNotFound) {
@@ -183,25 +188,42 @@ func (s *Store) rows(id shareID, fn func(r *row) error) error {
 	})
 }
 
-// Check compares the stat of every file of a share with the recorded one, without
+// Check compares the stat of every file of a share, at each of its places, with the recorded one, without
 // reading content, and marks what changed or fits again. See Share for the outcome.
 func (s *Store) Check(ctx context.Context, root cid.Cid) error {
-	rec, err := s.record(tagShare, root)
-	if err != nil {
-		return err
+	places, err := s.placesOf(root, false)
+	if err == nil && len(places) == 0 {
+		err = fmt.Errorf("%w: %s", ErrNotFound, root)
 	}
-	if _, err := s.recheck(rec, math.MaxInt); err != nil {
-		return fmt.Errorf("check %s: %w", root, err)
-	}
-	err = s.rows(rec.id, func(r *row) error {
-		abs := rec.absPath(r)
-		if why := unfitPath(abs, r.stat); why != "" {
-			return errors.Join(ctx.Err(), s.markUnfit(root, rec.id, r, called(r, abs)+" "+why))
+	for _, rec := range places {
+		if err == nil {
+			_, err = s.checkPlace(ctx, rec)
 		}
-		return ctx.Err()
-	})
+	}
 	if err != nil {
 		return fmt.Errorf("check %s: %w", root, err)
 	}
 	return nil
+}
+
+// checkPlace is Check of one place. It returns the record as it is then.
+func (s *Store) checkPlace(ctx context.Context, rec *record) (*record, error) {
+	if _, err := s.recheck(rec, math.MaxInt); err != nil {
+		return rec, err
+	}
+	var misses []miss
+	err := s.rows(rec.id, func(r *row) error {
+		abs := rec.absPath(r)
+		if why := unfitPath(abs, r.stat); why != "" {
+			misses = append(misses, miss{r, called(r, abs) + " " + why})
+		}
+		return ctx.Err()
+	})
+	if err == nil {
+		err = s.markMisses(rec, misses)
+	}
+	if err != nil {
+		return rec, err
+	}
+	return s.recordOf(rec.id)
 }

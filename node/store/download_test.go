@@ -439,13 +439,13 @@ func TestExport(t *testing.T) {
 		t.Fatalf("%+v, %v, %d bytes of %d", got, err, last, sh.Size)
 	}
 	sameTree(t, readTree(t, got.Path), sampleTree())
-	if all, err := s.Shares(); err != nil || len(all) != 1 || all[0].Path != sh.Path || all[0].State != store.Complete {
+	if all, err := s.Shares(); err != nil || len(all) != 1 || all[0].Path != sh.Path || all[0].State != store.Complete || len(all[0].Places) != 2 {
 		t.Errorf("shares: %+v, %v", all, err)
 	}
 	if again, err := s.Export(context.Background(), store.Target{Root: sh.Root, Dir: filepath.Dir(sh.Path), Name: "tree"}, nil); err != nil || again.Path != sh.Path {
 		t.Errorf("to where it is: %+v, %v", again, err)
 	}
-	if err := os.Remove(filepath.Join(sh.Path, "a.txt")); err != nil {
+	if err := errors.Join(os.Remove(filepath.Join(sh.Path, "a.txt")), os.Remove(filepath.Join(got.Path, "a.txt"))); err != nil {
 		t.Fatal(err)
 	}
 	to = t.TempDir()

@@ -13,7 +13,11 @@ import (
 // at once. progress is told the bytes copied so far. ErrChanged: some file is no longer
 // what was shared, so fetch it.
 func (s *Store) Export(ctx context.Context, t Target, progress func(bytes int64)) (Share, error) {
-	if _, err := s.record(tagShare, t.Root); err != nil {
+	places, err := s.placesOf(t.Root, false)
+	if err == nil && len(places) == 0 {
+		err = fmt.Errorf("%w: %s", ErrNotFound, t.Root)
+	}
+	if err != nil {
 		return Share{}, fmt.Errorf("copy: %w", err)
 	}
 	d, err := s.download(ctx, t, s.cfg.Limits)

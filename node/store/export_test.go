@@ -1,6 +1,9 @@
 package store
 
-import "context"
+import (
+	"context"
+	"errors"
+)
 
 // CopyLocal does at once, and to the end, what the goroutine of d does in its own time.
 func (d *Download) CopyLocal(ctx context.Context) error {
@@ -63,4 +66,13 @@ func (s *Store) HeldElsewhere(digests [][digestSize]byte) (int, error) {
 	}
 	found, err := src.heldElsewhere(leaves, func(i int) [digestSize]byte { return digests[i] })
 	return len(found), err
+}
+
+// Records counts the shares, their places and older versions.
+func (s *Store) Records() (n int, err error) {
+	for _, tag := range []byte{tagShare, tagPlace} {
+		recs, rerr := s.records(tag)
+		n, err = n+len(recs), errors.Join(err, rerr)
+	}
+	return n, err
 }

@@ -301,9 +301,6 @@ func (d *Download) recordShare(ctx context.Context, final string, stats map[int]
 	rec.name, rec.dir, rec.part, rec.placing, rec.partInode = filepath.Base(final), "", "", false, 0
 	rec.state, rec.complete, rec.suggested = Complete, true, ""
 
-	if keep, ok, err := d.keepOld(ctx, &rec); ok || err != nil {
-		return keep, err
-	}
 	if stats != nil {
 		if err := d.putRows(stats); err != nil {
 			return Share{}, err
@@ -317,38 +314,16 @@ func (d *Download) recordShare(ctx context.Context, final string, stats map[int]
 	}
 	d.s.putBits(b, &rec, bits)
 	_ = b.Delete(keyRoot(tagDownload, rec.root), nil)
-	if err := d.s.replaceShare(&rec, b); err != nil {
+	if err := d.s.putPlace(&rec, b, false); err != nil {
 		return Share{}, err
 	}
 	return rec.share(), nil
 }
 
-// keepOld ends the download without a new share if the old one of this root has as
-// much and still fits: then there are two copies, and the first keeps being served.
-func (d *Download) keepOld(ctx context.Context, rec *record) (Share, bool, error) {
-	old, err := d.s.record(tagShare, rec.root)
-	if errors.Is(err, ErrNotFound) || (err == nil && (!old.all || old.bases[0] == rec.bases[0])) {
-		return Share{}, false, nil
-	}
-	if err == nil {
-		err = d.s.Check(ctx, rec.root)
-	}
-	if err == nil {
-		old, err = d.s.record(tagShare, rec.root)
-	}
-	if err != nil || old.state != Complete {
-		return Share{}, false, err
-	}
-	if _, err := d.s.forget(tagDownload, rec.root); err != nil {
-		return Share{}, false, err
-	}
-	return rec.share(), true, nil
-}
-
-// mergeOld carries over files of an older share of this root that this download did
-// not fetch, so that two partial fetches serve what both have.
+// mergeOld carries over files of this root that lie at the same path already and that this download did
+// not fetch, so that two partial fetches to one place serve what both have.
 func (d *Download) mergeOld(rec *record, b *pebble.Batch, bits bitmap) error {
-	old, err := d.s.record(tagShare, rec.root)
+	old, err := d.s.placeOf(rec.root, rec.path())
 	if errors.Is(err, ErrNotFound) {
 		return nil
 	}

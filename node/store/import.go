@@ -102,8 +102,9 @@ func (im *Import) block(c cid.Cid) ([]byte, error) {
 }
 
 // Commit walks the tree t that was built at path and records it as a share,
-// durably. A root that is shared already keeps its references while all of them fit,
-// else they are replaced by these; either way the share is returned as it is then.
+// durably. A root that lies elsewhere too gets another place. What lay at path before, if it is of another
+// root, becomes an older version, which is served for a while as far as it is still there. "" keeps the name that the
+// path has here, else it is its last element; a name is given to the root at all its places.
 // ErrBusy: the root is being fetched right now.
 func (im *Import) Commit(ctx context.Context, t *chunker.Tree, path, name string) (Share, error) {
 	defer im.Abort()
@@ -119,31 +120,93 @@ func (im *Import) commit(ctx context.Context, t *chunker.Tree, path, name string
 	if err != nil {
 		return Share{}, err
 	}
-	if name == "" {
-		name = filepath.Base(path)
-	}
 	if !im.claimed && im.s.isBusy(t.Root) {
 		return Share{}, fmt.Errorf("%w: %s", ErrBusy, t.Root)
 	}
-	if sh, ok, err := im.s.keepShare(ctx, t.Root); ok || err != nil {
+	if sh, ok, err := im.s.keepPlace(ctx, t.Root, path, name); ok || err != nil {
 		return sh, err
 	}
 	if err := im.begin(t.Root); err != nil {
 		return Share{}, err
 	}
 	rec := &record{
-		root: t.Root, id: im.id, name: name, bases: []string{path}, state: Complete,
+		root: t.Root, id: im.id, name: named(name, path), bases: []string{path}, state: Complete,
 		tree: t.Dir, complete: true, all: true, size: t.Size, haveBytes: t.Size,
 		added: time.Now().UnixNano(),
 	}
 	if err := im.writeRows(ctx, t, rec); err != nil {
 		return Share{}, err
 	}
-	if err := im.s.replaceShare(rec, nil); err != nil {
+	if err := im.s.putPlace(rec, nil, name != ""); err != nil {
 		return Share{}, err
 	}
 	im.id = 0 // no longer garbage
-	return rec.share(), nil
+	return im.s.shareAt(rec)
+}
+
+// named is the name of a place, which is that of its path unless it was given.
+func named(name, path string) string {
+	if name == "" {
+		return filepath.Base(path)
+	}
+	return name
+}
+
+// shareAt is the share of rec as it is seen from there: with the path and the name of that place.
+func (s *Store) shareAt(rec *record) (Share, error) {
+	places, err := s.placesOf(rec.root, false)
+	if err != nil || len(places) == 0 {
+		return rec.share(), err
+	}
+	sh, err := s.shareOf(places)
+	sh.Path, sh.Name = rec.path(), rec.title()
+	return sh, err
+}
+
+// keepPlace answers a Commit of a root that lies at path already, all of it as it was. A name is taken.
+func (s *Store) keepPlace(ctx context.Context, root cid.Cid, path, name string) (Share, bool, error) {
+	rec, err := s.placeOf(root, path)
+	if errors.Is(err, ErrNotFound) {
+		return Share{}, false, nil
+	}
+	if err != nil || !rec.all {
+		return Share{}, false, err
+	}
+	if rec, err = s.checkPlace(ctx, rec); err != nil || rec.state != Complete {
+		return Share{}, false, err
+	}
+	if name != "" {
+		if err := s.rename(root, name); err != nil {
+			return Share{}, false, err
+		}
+		rec.name = name
+	}
+	sh, err := s.shareAt(rec)
+	return sh, err == nil, err
+}
+
+// rename gives a root another name, at all its places.
+func (s *Store) rename(root cid.Cid, name string) error {
+	return s.change(nil, func(p *placing) error { return p.rename(root, name) })
+}
+
+func (p *placing) rename(root cid.Cid, name string) error {
+	places, err := p.s.placesOf(root, false)
+	for _, r := range places {
+		if r.name != name {
+			r.name = name
+			putRecord(p.b, r.tag, r)
+		}
+	}
+	return err
+}
+
+// putPlace makes rec a place of its root in one synced batch, together with what is in b already (may be nil).
+func (s *Store) putPlace(rec *record, b *pebble.Batch, named bool) error {
+	return s.change(b, func(p *placing) error {
+		_, err := p.put(rec, named)
+		return err
+	})
 }
 
 // writeRows stores nodes, block keys and file rows in bounded batches.
@@ -239,54 +302,4 @@ func (im *Import) Abort() {
 			im.s.cfg.Logger.Warn("import left rows behind; the next start removes them", "error", err)
 		}
 	})
-}
-
-// keepShare answers a Commit of a root whose old references all still fit.
-func (s *Store) keepShare(ctx context.Context, root cid.Cid) (Share, bool, error) {
-	rec, err := s.record(tagShare, root)
-	if errors.Is(err, ErrNotFound) {
-		return Share{}, false, nil
-	}
-	if err != nil || !rec.all {
-		return Share{}, false, err
-	}
-	if err := s.Check(ctx, root); err != nil {
-		return Share{}, false, err
-	}
-	rec, err = s.record(tagShare, root)
-	if err != nil || rec.state != Complete {
-		return Share{}, false, err
-	}
-	return rec.share(), true, nil
-}
-
-// replaceShare makes rec the share of its root in one synced batch, together with what
-// is in b already (may be nil), then removes the rows of the share it replaces.
-func (s *Store) replaceShare(rec *record, b *pebble.Batch) error {
-	if b == nil {
-		b = s.db.NewBatch()
-	}
-	s.mu.Lock()
-	old, err := s.record(tagShare, rec.root)
-	if err != nil && !errors.Is(err, ErrNotFound) {
-		s.mu.Unlock()
-		b.Close()
-		return err
-	}
-	if old != nil {
-		rec.added = old.added
-	}
-	putRecord(b, tagShare, rec)
-	_ = b.Delete(keyID(tagPending, rec.id), nil)
-	if old != nil {
-		_ = b.Delete(keyID(tagID, old.id), nil)
-		_ = b.Set(keyID(tagPending, old.id), rec.root.Bytes(), nil)
-	}
-	err = s.commit(b, true)
-	s.mu.Unlock()
-	s.gen.Add(1)
-	if err != nil || old == nil {
-		return err
-	}
-	return s.purge(old.id, rec.root)
 }

@@ -11,9 +11,11 @@ import (
 // A key starts with one tag byte; integers are big endian, so that they sort.
 //
 //	'm' "next"                        -> id          next free id
-//	's' root                          -> record      a share
+//	's' root                          -> record      a share: the first place where the root lies
+//	'a' root id                       -> record      another place of it, or an older version of a place
+//	'w' path                          -> ids         what lies or lay at a path: the place of now (0: none), then older versions, the newest first
 //	'd' root                          -> record      an unfinished download
-//	'i' id                            -> tag, root   whose id this is ('s' or 'd')
+//	'i' id                            -> tag, root   whose id this is ('s', 'a' or 'd')
 //	'p' id                            -> root        rows of this id are garbage in the making
 //	't' id digest                     -> block       inner node of an import, not yet in order
 //	'n' id index                      -> block       inner node in walk order
@@ -22,10 +24,16 @@ import (
 //	'h' id segment                    -> 64 bytes    leaves had, 512 to a segment
 //	'b' 'n'|'l' digest id index       -> (empty)     where a block is: inner node or leaf
 //
+// Each place of a root has an id, and rows of every kind, of its own, so that it can be served, changed and removed
+// alone. While a root has any place that is no older version, exactly one of them is the record under 's'. 'w' is kept in
+// the same batches as the records ('m' "paths" says that it is there, as homes of earlier versions lack it).
+//
 // '/' is left to the datastore of the libp2p parts, whose keys all start with it.
 const (
 	tagMeta     = 'm'
 	tagShare    = 's'
+	tagPlace    = 'a'
+	tagPath     = 'w'
 	tagDownload = 'd'
 	tagID       = 'i'
 	tagPending  = 'p'
@@ -48,6 +56,18 @@ const (
 type shareID uint64
 
 var keyNextID = []byte{tagMeta, 'n', 'e', 'x', 't'}
+
+var keyPaths = []byte{tagMeta, 'p', 'a', 't', 'h', 's'}
+
+// keyRecord is where a record is stored: of a place ('a') also by its id.
+func keyRecord(tag byte, root cid.Cid, id shareID) []byte {
+	if tag == tagPlace {
+		return binary.BigEndian.AppendUint64(keyRoot(tag, root), uint64(id))
+	}
+	return keyRoot(tag, root)
+}
+
+func keyPath(path string) []byte { return append([]byte{tagPath}, path...) }
 
 func keyRoot(tag byte, root cid.Cid) []byte { return append([]byte{tag}, root.Bytes()...) }
 

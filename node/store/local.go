@@ -151,7 +151,7 @@ func (d *Download) copyLeaf(i int, src *localSource, buf []byte) (bool, error) {
 		if r == nil {
 			continue
 		}
-		if _, _, size, err := r.locate(p.index); err == nil && size >= cloneBytes && size%cloneBytes == 0 && !src.noClone[p.id] {
+		if size, err := r.locate(p.index); err == nil && size >= cloneBytes && size%cloneBytes == 0 && !src.noClone[p.id] {
 			done, err := d.cloneLeaf(i, digest, r, p.index, buf)
 			if done || err != nil {
 				return done, err
@@ -230,15 +230,11 @@ func (l *localSource) root(id shareID) *Root {
 	if id == l.not {
 		return nil
 	}
-	if r := l.roots[id]; r != nil && r.rec.id == id {
+	if r := l.roots[id]; r != nil {
 		return r
 	}
-	tag, root, err := l.s.owner(id)
-	if err != nil || tag != tagShare {
-		return nil
-	}
-	r := &Root{s: l.s, root: root}
-	if r.reload() != nil || r.rec.id != id {
+	r, err := l.s.openPlace(id)
+	if err != nil {
 		return nil
 	}
 	if len(l.roots) >= maxLocalRoots {

@@ -28,8 +28,11 @@ func (s *Store) Held(root cid.Cid) ([]byte, error) {
 func (s *Store) PlaceAt(root cid.Cid, sub, path string) (place string, ok bool) {
 	var places []string
 	sub = cleanSub(sub)
-	if rec, err := s.record(tagShare, root); err == nil && rec.sub == sub {
-		places = append(places, rec.bases...)
+	shared, err := s.placesOf(root, false)
+	for _, rec := range shared {
+		if err == nil && rec.sub == sub {
+			places = append(places, rec.bases...)
+		}
 	}
 	if rec, err := s.record(tagDownload, root); err == nil && rec.sub == sub {
 		places = append(places, filepath.Join(rec.dir, rec.title()))

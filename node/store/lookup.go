@@ -45,7 +45,7 @@ func (d *Download) lookUp() error {
 func (s *Store) otherShares(id shareID) bool {
 	any := false
 	err := s.each([]byte{tagID}, func(key, value []byte) error {
-		if len(value) > 0 && value[0] == tagShare && !bytes.Equal(key, keyID(tagID, id)) {
+		if len(value) > 0 && value[0] != tagDownload && !bytes.Equal(key, keyID(tagID, id)) {
 			any = true
 			return errStop
 		}
@@ -75,7 +75,7 @@ func (l *localSource) heldElsewhere(leaves []uint32, digestOf func(int) [digestS
 				r = l.root(id)
 				shares[id] = r
 			}
-			if r != nil && (r.bits == nil || r.bits.get(index)) {
+			if r != nil && r.has(index) {
 				found = append(found, i)
 				break
 			}

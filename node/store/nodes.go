@@ -118,10 +118,14 @@ func (s *Store) replay(x *indexer, put put) error {
 // Layout walks the stored nodes of a share or of an unfinished download. Of the
 // latter it may be incomplete.
 func (s *Store) Layout(root cid.Cid) (*chunker.Layout, error) {
-	rec, err := s.record(tagShare, root)
-	if errors.Is(err, ErrNotFound) {
-		rec, err = s.record(tagDownload, root)
+	places, err := s.placesOf(root, true)
+	if err != nil {
+		return nil, err
 	}
+	if len(places) > 0 {
+		return s.layout(places[0])
+	}
+	rec, err := s.record(tagDownload, root)
 	if err != nil {
 		return nil, err
 	}

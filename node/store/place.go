@@ -52,18 +52,15 @@ func (s *Store) existing(ctx context.Context, t Target) (Share, bool, error) {
 
 // sharedAt is the share of the root if it lies at final, fits, and has what is wanted.
 func (s *Store) sharedAt(ctx context.Context, t Target, final string) (Share, bool, error) {
-	rec, err := s.record(tagShare, t.Root)
-	if errors.Is(err, ErrNotFound) || (err == nil && (rec.bases[0] != final || rec.sub != t.Sub)) {
+	rec, err := s.placeOf(t.Root, final)
+	if errors.Is(err, ErrNotFound) || (err == nil && rec.sub != t.Sub) {
 		return Share{}, false, nil
 	}
 	if err == nil && len(rec.selects) > 0 && len(union(rec.selects, t.Select)) != len(rec.selects) {
 		return Share{}, false, nil
 	}
 	if err == nil {
-		err = s.Check(ctx, t.Root)
-	}
-	if err == nil {
-		rec, err = s.record(tagShare, t.Root)
+		rec, err = s.checkPlace(ctx, rec)
 	}
 	if err != nil || rec.state != Complete {
 		return Share{}, false, err

@@ -17,6 +17,7 @@ const recordVersion = 1
 // record is the value of a share ('s') or of an unfinished download ('d').
 type record struct {
 	root cid.Cid // from the key
+	tag  byte    // from the key: 's', 'a' or 'd'
 	id   shareID
 
 	name      string   // of the share; of a download the one asked for, "" if none was
@@ -34,6 +35,7 @@ type record struct {
 	force     bool  // download: may replace the destination
 	placing   bool  // download: Finish may have moved the result already
 	made      bool  // download: dir/part was made by us, with partInode
+	old       bool  // an older version: another root has taken its path; added is when
 	state     State // of a download Fetching or Paused
 	files     int
 	leaves    int
@@ -53,6 +55,7 @@ const (
 	flagForce
 	flagPlacing
 	flagMade
+	flagOld
 	flagsKnown = 1<<iota - 1
 )
 
@@ -79,7 +82,7 @@ func (r *record) encode() []byte {
 
 func (r *record) flags() uint64 {
 	var f uint64
-	for i, on := range []bool{r.tree, r.complete, r.all, r.force, r.placing, r.made} {
+	for i, on := range []bool{r.tree, r.complete, r.all, r.force, r.placing, r.made, r.old} {
 		if on {
 			f |= 1 << i
 		}
@@ -99,7 +102,7 @@ func decodeRecord(b []byte) (*record, error) {
 		d.fail(errors.New("unknown flags or state"))
 	}
 	r.tree, r.complete, r.all = f&flagTree != 0, f&flagComplete != 0, f&flagAll != 0
-	r.force, r.placing, r.made = f&flagForce != 0, f&flagPlacing != 0, f&flagMade != 0
+	r.force, r.placing, r.made, r.old = f&flagForce != 0, f&flagPlacing != 0, f&flagMade != 0, f&flagOld != 0
 	for _, s := range []*string{&r.name, &r.suggested, &r.dir, &r.part, &r.sub, &r.reason} {
 		*s = d.string()
 	}

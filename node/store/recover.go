@@ -41,6 +41,11 @@ func (s *Store) recover() error {
 			return err
 		}
 	}
+	if err := s.loadPaths(); errors.Is(err, ErrNoSpace) || errors.Is(err, ErrReadOnly) {
+		s.cfg.Logger.Warn("the paths of shares could not be indexed; the next start tries again", "error", err)
+	} else if err != nil {
+		return err
+	}
 	recs, err := s.records(tagDownload)
 	if err != nil {
 		return err

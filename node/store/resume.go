@@ -127,7 +127,7 @@ func (d *Download) abandon() {
 
 // finished makes d a view of a share that is whole already.
 func (d *Download) finished(sh Share) error {
-	rec, err := d.s.record(tagShare, sh.Root)
+	rec, err := d.s.placeOf(sh.Root, sh.Path)
 	if err != nil {
 		return err
 	}

@@ -5,31 +5,20 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"time"
-
-	"shoal/chunker"
+	"slices"
 
 	"github.com/ipfs/go-cid"
 )
 
-// rowWindow is how many consecutive file rows are read at once, so that a tree of
-// small files costs one seek for many of them.
-const rowWindow = 32
-
 // Root serves one share or live download. It is used by one goroutine at a time
-// and holds at most one open file.
+// and holds at most one open file a place.
 type Root struct {
-	s    *Store
-	root cid.Cid
-	live *Download // nil: a share
-	rec  *record   // of a share
-	bits bitmap    // served leaves of a share; nil: all
-	gen  uint64    // of the store when rec and bits were read
-
-	window []*row // consecutive rows
-	f      *os.File
-	row    *row // of f
-	at     time.Time
+	s     *Store
+	root  cid.Cid
+	only  shareID   // not 0: serves this place alone
+	live  *Download // nil: a share
+	views []*view   // of a share: its places, the one that has most first; never none
+	gen   uint64    // of the store when views was read
 }
 
 // OpenRoot opens a share for serving, or else the live download of root. Files that
@@ -44,12 +33,16 @@ func (s *Store) OpenRoot(root cid.Cid) (*Root, error) {
 
 func (s *Store) openRoot(root cid.Cid) (*Root, error) {
 	r := &Root{s: s, root: root}
-	rec, err := s.record(tagShare, root)
-	if err == nil {
-		if _, err = s.recheck(rec, maxMisses); err == nil {
-			err = r.reload()
+	places, err := s.placesOf(root, true)
+	for _, rec := range places {
+		if err == nil {
+			_, err = s.recheck(rec, maxMisses)
 		}
-	} else if errors.Is(err, ErrNotFound) {
+	}
+	if err == nil {
+		err = r.reload()
+	}
+	if errors.Is(err, ErrNotFound) {
 		if r.live = s.liveDownload(root); r.live != nil {
 			err = nil
 		}
@@ -60,19 +53,55 @@ func (s *Store) openRoot(root cid.Cid) (*Root, error) {
 	return r, nil
 }
 
-// reload reads the record and the bits of the share again.
+// openPlace opens one place of a share, older versions included. ErrNotFound.
+func (s *Store) openPlace(id shareID) (*Root, error) {
+	rec, err := s.recordOf(id)
+	if err == nil && rec.tag == tagDownload {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	r := &Root{s: s, root: rec.root, only: id}
+	return r, r.reload()
+}
+
+// reload reads the places of the share again. Files stay open where nothing has changed.
 func (r *Root) reload() error {
 	r.gen = r.s.gen.Load()
-	rec, err := r.s.record(tagShare, r.root)
+	var recs []*record
+	var err error
+	if r.only != 0 {
+		var rec *record
+		rec, err = r.s.recordOf(r.only)
+		recs = []*record{rec}
+	} else {
+		recs, err = r.s.placesOf(r.root, true)
+	}
+	if err == nil && len(recs) == 0 {
+		err = fmt.Errorf("%w: %s", ErrNotFound, r.root)
+	}
 	if err != nil {
 		return err
 	}
-	if r.rec == nil || r.rec.id != rec.id || rec.bad != r.rec.bad {
-		r.closeFile()
+	was := r.views
+	views := make([]*view, 0, len(recs))
+	for _, rec := range recs {
+		v := &view{s: r.s}
+		if i := slices.IndexFunc(was, func(v *view) bool { return v.rec.id == rec.id }); i >= 0 {
+			v, was = was[i], slices.Delete(slices.Clone(was), i, i+1)
+		}
+		views = append(views, v)
+		if err := v.load(rec); err != nil {
+			return err
+		}
 	}
-	r.rec, r.window = rec, nil
-	r.bits, err = r.s.served(rec)
-	return err
+	for _, v := range was {
+		v.closeFile()
+	}
+	slices.SortStableFunc(views, func(a, b *view) int { return b.rec.have - a.rec.have })
+	r.views = views
+	return nil
 }
 
 // refresh notices that references changed, and that a live download has become a share.
@@ -93,13 +122,16 @@ func (r *Root) refresh() error {
 	return r.reload()
 }
 
+// first is the record of the place that has most.
+func (r *Root) first() *record { return r.views[0].rec }
+
 // Name is the share's name; of a download the name it is going to have.
 func (r *Root) Name() string {
 	if r.live != nil {
 		name, _, _ := r.live.Summary()
 		return name
 	}
-	return r.rec.title()
+	return r.first().title()
 }
 
 // Leaves counts the leaves known, repeats included.
@@ -108,7 +140,7 @@ func (r *Root) Leaves() int {
 		n, _ := r.live.Leaves()
 		return n
 	}
-	return r.rec.leaves
+	return r.first().leaves
 }
 
 // Complete tells whether every inner node is known.
@@ -117,7 +149,7 @@ func (r *Root) Complete() bool {
 		_, complete := r.live.Leaves()
 		return complete
 	}
-	return r.rec.complete
+	return r.first().complete
 }
 
 // Have is the leaves that can be read now, as bits, least significant first; nil: all.
@@ -129,10 +161,12 @@ func (r *Root) Have() []byte {
 	if r.live != nil {
 		return r.live.haveBits()
 	}
-	if r.bits == nil {
-		return nil
-	}
-	return append([]byte(nil), r.bits...)
+	return unionOf(r.views)
+}
+
+// has tells whether any place of a share has leaf i, as far as known.
+func (r *Root) has(i int) bool {
+	return slices.ContainsFunc(r.views, func(v *view) bool { return v.bits == nil || v.bits.get(i) })
 }
 
 // Node is the i-th inner node in walk order; io.EOF past the last one known.
@@ -140,7 +174,7 @@ func (r *Root) Node(i int) ([]byte, error) {
 	if r.live != nil {
 		return r.s.node(r.live.id(), i)
 	}
-	return r.s.node(r.rec.id, i)
+	return r.s.node(r.first().id, i)
 }
 
 // ReadLeaf reads all of leaf i into buf and returns its size. io.ErrShortBuffer: buf
@@ -156,7 +190,7 @@ func (r *Root) ReadLeaf(i int, buf []byte) (int, error) {
 // ReadLeafAt reads leaf i from byte off on into buf, as much as fits, and returns
 // how much that is and the size of the whole leaf. ErrNotHave: not downloaded, not
 // selected, or damaged. ErrChanged: the file no longer fits; its leaves leave Have and
-// the share says why.
+// the share says why. Of several places the first that is right answers.
 func (r *Root) ReadLeafAt(i int, buf []byte, off int) (n, size int, err error) {
 	if err := r.refresh(); err != nil {
 		return 0, 0, err
@@ -173,40 +207,36 @@ func (r *Root) ReadLeafAt(i int, buf []byte, off int) (n, size int, err error) {
 			return 0, 0, err
 		}
 	}
-	row, offset, size, err := r.locate(i)
-	if err != nil {
-		return 0, 0, err
-	}
-	if err := r.open(row); err != nil {
-		return 0, 0, err
-	}
-	want := partOf(size, off, len(buf))
-	if n, err := r.f.ReadAt(buf[:want], offset+int64(off)); n < want {
-		// The stat fitted and the bytes are not there: cut off this instant, or a bad disk.
-		if err == io.EOF {
-			return 0, 0, r.changed(row, "was truncated while it was read")
-		}
-		return 0, 0, r.changed(row, "cannot be read: "+err.Error())
-	}
-	return want, size, nil
+	err = r.try(func(v *view) error {
+		n, size, err = v.read(i, buf, off)
+		return err
+	})
+	return n, size, err
 }
 
-// partOf is how many of a leaf's size bytes lie behind off and fit into room.
-func partOf(size, off, room int) int { return max(0, min(size-off, room)) }
+// try does something with the places of a share, in turn, until one can. The error says most of why none could:
+// that something changed rather than that it was never had.
+func (r *Root) try(do func(v *view) error) error {
+	var first error
+	for _, v := range r.views {
+		err := do(v)
+		switch {
+		case err == nil:
+			return nil
+		case first == nil, errors.Is(err, ErrChanged) && errors.Is(first, ErrNotHave):
+			first = err
+		}
+	}
+	return first
+}
 
-// locate finds the place of a served leaf of a share.
-func (r *Root) locate(i int) (row *row, offset int64, size int, err error) {
-	if i < 0 || i >= r.rec.leaves {
-		return nil, 0, 0, fmt.Errorf("leaf %d of %d of %s: %w", i, r.rec.leaves, r.root, ErrNotHave)
-	}
-	if row, err = r.find(i); err != nil {
-		return nil, 0, 0, fmt.Errorf("leaf %d of %s: %w", i, r.root, err)
-	}
-	if r.bits != nil && !r.bits.get(i) {
-		return nil, 0, 0, r.notServed(i, row)
-	}
-	offset, size = row.cut.at(i - row.leaf)
-	return row, offset, size, nil
+// locate finds where a leaf of a share is, and how large it is.
+func (r *Root) locate(i int) (size int, err error) {
+	err = r.try(func(v *view) error {
+		_, _, size, err = v.locate(i)
+		return err
+	})
+	return size, err
 }
 
 // span opens the file that leaf i of a share is in, checked, and says where. The file
@@ -215,210 +245,17 @@ func (r *Root) span(i int) (f *os.File, offset int64, size int, err error) {
 	if err := r.refresh(); err != nil {
 		return nil, 0, 0, err
 	}
-	row, offset, size, err := r.locate(i)
-	if err == nil {
-		err = r.open(row)
-	}
-	return r.f, offset, size, err
-}
-
-// notServed tells why a leaf that is not in Have is not.
-func (r *Root) notServed(i int, row *row) error {
-	if why, err := r.s.get(keyFile(tagBad, r.rec.id, row.leaf, row.entry)); err == nil {
-		return fmt.Errorf("leaf %d of %s: %w: %s", i, r.root, ErrChanged, why)
-	}
-	return fmt.Errorf("leaf %d of %s: %w", i, r.root, ErrNotHave)
-}
-
-// find is the row of the file that leaf i is in.
-func (r *Root) find(i int) (*row, error) {
-	if r.row != nil && i >= r.row.leaf && i < r.row.leaf+r.row.cut.leaves {
-		return r.row, nil
-	}
-	for _, w := range r.window {
-		if i >= w.leaf && i < w.leaf+w.cut.leaves {
-			return w, nil
-		}
-	}
-	if err := r.fill(i); err != nil {
-		return nil, err
-	}
-	for _, w := range r.window {
-		if i >= w.leaf && i < w.leaf+w.cut.leaves {
-			return w, nil
-		}
-	}
-	return nil, ErrNotHave // not selected: no row
-}
-
-// fill reads the rows from the one of leaf i on.
-func (r *Root) fill(i int) error {
-	r.window = r.window[:0]
-	it, err := r.s.iter(keyID(tagFile, r.rec.id))
-	if err != nil {
+	err = r.try(func(v *view) error {
+		f, offset, size, err = v.span(i)
 		return err
-	}
-	defer r.s.gate.leave()
-	ok := it.SeekLT(keyFile(tagFile, r.rec.id, i+1, 0))
-	for ; ok && len(r.window) < rowWindow; ok = it.Next() {
-		v, err := it.ValueAndErr()
-		if err != nil {
-			break
-		}
-		row, err := decodeRow(it.Key(), v)
-		if err != nil {
-			return errors.Join(err, it.Close())
-		}
-		r.window = append(r.window, row)
-	}
-	return errors.Join(it.Error(), it.Close())
+	})
+	return f, offset, size, err
 }
 
-// open makes row's file the open one, and checks that it is what was shared: once when
-// it is opened, then by path, so that a file that was swapped is noticed too.
-func (r *Root) open(row *row) error {
-	now := time.Now()
-	path := r.rec.absPath(row)
-	if r.f != nil && r.row == row {
-		if now.Sub(r.at) < r.s.cfg.CheckEvery {
-			return nil
-		}
-		r.at = now
-		if why := unfitPath(path, row.stat); why != "" {
-			return r.changed(row, why)
-		}
-		return nil
-	}
-	r.closeFile()
-	f, err := os.OpenFile(path, openRead, 0)
-	var why string
-	if isTransient(err) {
-		return fmt.Errorf("open %s: %w", path, err)
-	}
-	if err != nil {
-		why = unfit(nil, err, row.stat)
-	} else {
-		fi, serr := f.Stat()
-		if why = unfit(fi, serr, row.stat); why != "" {
-			f.Close()
-		}
-	}
-	if why != "" {
-		return r.changed(row, why)
-	}
-	r.f, r.row, r.at = f, row, now
-	return nil
-}
-
-// changed stops row's file from being served and says why.
-func (r *Root) changed(row *row, why string) error {
-	r.closeFile()
-	reason := called(row, r.rec.absPath(row)) + " " + why
-	if err := r.s.markUnfit(r.root, r.rec.id, row, reason); err != nil {
-		return err
-	}
-	return fmt.Errorf("%s: %w: %s", r.root, ErrChanged, reason)
-}
-
-func (r *Root) closeFile() {
-	if r.f != nil {
-		r.f.Close() // only read from
-	}
-	r.f, r.row = nil, nil
-}
-
-// Close closes the open file. It is idempotent.
+// Close closes the open files. It is idempotent.
 func (r *Root) Close() error {
-	r.closeFile()
+	for _, v := range r.views {
+		v.closeFile()
+	}
 	return nil
-}
-
-// Block reads an inner node or a leaf of any share or live download by its CID. buf
-// is used when it is large enough. ErrNotFound: nothing here holds it; ErrChanged: what
-// held it is no longer what it was.
-func (s *Store) Block(c cid.Cid, buf []byte) ([]byte, error) {
-	digest, ok := digestOf(c)
-	if !ok {
-		return nil, fmt.Errorf("block %s: %w", c, ErrNotFound)
-	}
-	kind := byte(blockNode)
-	if c.Type() == cid.Raw {
-		kind = blockLeaf
-	}
-	first := fmt.Errorf("block %s: %w", c, ErrNotFound)
-	places, err := s.places(kind, digest)
-	if err != nil {
-		return nil, fmt.Errorf("block %s: %w", c, err)
-	}
-	for _, p := range places {
-		block, err := s.blockAt(kind, p, buf)
-		if err == nil {
-			return block, nil
-		}
-		if errors.Is(err, ErrChanged) {
-			first = fmt.Errorf("block %s: %w", c, err)
-		}
-	}
-	return nil, first
-}
-
-// place is where a block is.
-type place struct {
-	id    shareID
-	index int
-}
-
-// maxPlaces of one block are tried, few of one share: a leaf can repeat a million times.
-const (
-	maxPlaces = 16
-	maxInOne  = 4
-)
-
-func (s *Store) places(kind byte, digest []byte) ([]place, error) {
-	var list []place
-	it, err := s.iter(append([]byte{tagBlock, kind}, digest...))
-	if err != nil {
-		return nil, err
-	}
-	defer s.gate.leave()
-	ok := it.First()
-	for n := 0; ok && len(list) < maxPlaces; n++ {
-		id, index := splitBlock(it.Key())
-		if k := len(list); k == 0 || list[k-1].id != id {
-			n = 0
-		}
-		list = append(list, place{id, index})
-		if n < maxInOne-1 {
-			ok = it.Next()
-		} else {
-			ok = it.SeekGE(keyBlock(nil, kind, digest, id+1, 0))
-		}
-	}
-	return list, errors.Join(it.Error(), it.Close())
-}
-
-// blockAt reads the block at p, if a share or live download still owns that id.
-func (s *Store) blockAt(kind byte, p place, buf []byte) ([]byte, error) {
-	tag, root, err := s.owner(p.id)
-	if err != nil {
-		return nil, err // rows of a removal under way
-	}
-	if kind == blockNode {
-		return s.node(p.id, p.index)
-	}
-	r := &Root{s: s, root: root}
-	defer r.Close()
-	if tag == tagDownload {
-		if r.live = s.liveDownload(root); r.live == nil {
-			return nil, ErrNotHave
-		}
-	} else if err := r.reload(); err != nil {
-		return nil, err
-	}
-	n, err := r.ReadLeaf(p.index, buf)
-	if errors.Is(err, io.ErrShortBuffer) {
-		buf = make([]byte, chunker.DefaultLimits().BlockSize)
-		n, err = r.ReadLeaf(p.index, buf)
-	}
-	return buf[:n], err
 }

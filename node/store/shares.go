@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sort"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/ipfs/go-cid"
@@ -13,68 +14,133 @@ import (
 // root that is shared and fetched again to another place is in both. Files that were
 // seen to have changed are looked at again, so that what was put right is served again.
 func (s *Store) Shares() ([]Share, error) {
-	recs, err := s.records(tagShare)
+	groups, err := s.allPlaces()
 	if err != nil {
 		return nil, fmt.Errorf("list shares: %w", err)
 	}
-	list := make([]Share, 0, len(recs))
-	for _, r := range recs {
-		if r, err = s.recheck(r, maxMisses); err != nil {
-			return nil, fmt.Errorf("list shares: %w", err)
-		}
-		list = append(list, r.share())
-	}
-	sortShares(list)
-	recs, err = s.records(tagDownload)
-	if err != nil {
-		return nil, fmt.Errorf("list downloads: %w", err)
-	}
-	downloads := make([]Share, 0, len(recs))
-	for _, r := range recs {
-		downloads = append(downloads, s.downloadShare(r))
-	}
-	sortShares(downloads)
-	return append(list, downloads...), nil
-}
-
-// Names lists what Shares does, as the index knows it: no file is looked at.
-func (s *Store) Names() ([]Share, error) {
-	var list []Share
-	for _, tag := range []byte{tagShare, tagDownload} {
-		recs, err := s.records(tag)
+	list := make([]Share, 0, len(groups))
+	for _, places := range groups {
+		sh, err := s.shareNow(places)
 		if err != nil {
 			return nil, fmt.Errorf("list shares: %w", err)
 		}
-		sortRecords(recs)
-		for _, r := range recs {
-			list = append(list, r.share())
-		}
+		list = append(list, sh)
+	}
+	recs, err := s.records(tagDownload)
+	if err != nil {
+		return nil, fmt.Errorf("list downloads: %w", err)
+	}
+	sortRecords(recs)
+	for _, r := range recs {
+		list = append(list, s.downloadShare(r))
 	}
 	return list, nil
 }
 
-// sortRecords sorts like sortShares.
+// shareNow looks again at the files of a share that did not fit, and describes it.
+func (s *Store) shareNow(places []*record) (Share, error) {
+	for i := range places {
+		r, err := s.recheck(places[i], maxMisses)
+		if err != nil {
+			return Share{}, err
+		}
+		places[i] = r
+	}
+	return s.shareOf(places)
+}
+
+// shareOf describes a root by its places: the one that has most, and what they have together.
+func (s *Store) shareOf(places []*record) (Share, error) {
+	best := places[0]
+	for _, r := range places[1:] {
+		if r.have > best.have || r.have == best.have && best.state == Changed && r.state != Changed {
+			best = r
+		}
+	}
+	sh := best.share()
+	sh.Name = places[0].title()
+	for _, r := range places {
+		sh.Added = time.Unix(0, min(sh.Added.UnixNano(), r.added))
+		sh.Places = append(sh.Places, Place{Path: r.path(), Name: r.title(), State: r.state, Reason: r.reason, Have: r.have, HaveBytes: r.haveBytes})
+	}
+	if len(places) == 1 || best.have == best.leaves {
+		return sh, nil
+	}
+	var err error
+	if sh.Have, sh.HaveBytes, err = s.together(places); err == nil && sh.Have == sh.Leaves {
+		sh.State, sh.Reason, sh.Select = Complete, "", nil
+	}
+	return sh, err
+}
+
+// together counts the leaves that any of the places has, and their bytes.
+func (s *Store) together(places []*record) (have int, bytes int64, err error) {
+	counted := newBitmap(places[0].leaves)
+	for _, rec := range places {
+		bits, err := s.served(rec)
+		if err != nil {
+			return 0, 0, err
+		}
+		err = s.rows(rec.id, func(row *row) error {
+			for k := range row.cut.leaves {
+				i := row.leaf + k
+				if counted.get(i) || bits != nil && !bits.get(i) {
+					continue
+				}
+				_, n := row.cut.at(k)
+				counted.set(i)
+				have, bytes = have+1, bytes+int64(n)
+			}
+			return nil
+		})
+		if err != nil {
+			return 0, 0, err
+		}
+	}
+	return have, bytes, nil
+}
+
+// Names lists what Shares does, as the index knows it: no file is looked at.
+func (s *Store) Names() ([]Share, error) {
+	groups, err := s.allPlaces()
+	if err != nil {
+		return nil, fmt.Errorf("list shares: %w", err)
+	}
+	list := make([]Share, 0, len(groups))
+	for _, places := range groups {
+		sh := places[0].share()
+		for _, r := range places {
+			sh.Places = append(sh.Places, Place{Path: r.path(), Name: r.title(), State: r.state})
+		}
+		list = append(list, sh)
+	}
+	recs, err := s.records(tagDownload)
+	if err != nil {
+		return nil, fmt.Errorf("list downloads: %w", err)
+	}
+	sortRecords(recs)
+	for _, r := range recs {
+		list = append(list, r.share())
+	}
+	return list, nil
+}
+
+// sortRecords sorts by age, the oldest first.
 func sortRecords(list []*record) {
 	sort.SliceStable(list, func(i, j int) bool { return list[i].added < list[j].added })
 }
 
-func sortShares(list []Share) {
-	sort.SliceStable(list, func(i, j int) bool { return list[i].Added.Before(list[j].Added) })
-}
-
 // Share describes one root: the share if there is one, else the unfinished download.
 func (s *Store) Share(root cid.Cid) (Share, error) {
-	r, err := s.record(tagShare, root)
-	if err == nil {
-		if r, err = s.recheck(r, maxMisses); err != nil {
-			return Share{}, err
-		}
-		return r.share(), nil
-	}
-	if !errors.Is(err, ErrNotFound) {
+	places, err := s.placesOf(root, false)
+	if err != nil {
 		return Share{}, err
 	}
-	if r, err = s.record(tagDownload, root); err != nil {
+	if len(places) > 0 {
+		return s.shareNow(places)
+	}
+	r, err := s.record(tagDownload, root)
+	if err != nil {
 		return Share{}, err
 	}
 	return s.downloadShare(r), nil
@@ -116,29 +182,35 @@ func (s *Store) Unfinished() ([]Target, error) {
 	return list, nil
 }
 
-// Remove forgets the share of root, and its unfinished download with the .part.
-// Whole files stay where they are. ErrNotFound; ErrBusy while the download is open.
+// Remove forgets the share of root, all its places, and its unfinished download with the .part. What lay at these
+// places before is no longer served either. Whole files stay where they are. ErrNotFound; ErrBusy while the download is open.
 func (s *Store) Remove(root cid.Cid) error {
 	if err := s.claim(root); err != nil { // no Download may start meanwhile
 		return fmt.Errorf("remove %s: %w", root, err)
 	}
 	defer s.unclaim(root)
-	found := false
-	for _, tag := range []byte{tagShare, tagDownload} {
-		rec, err := s.forget(tag, root)
-		if errors.Is(err, ErrNotFound) {
-			continue
-		}
-		if err == nil && tag == tagDownload {
-			err = removePart(rec)
+	err := s.change(nil, func(p *placing) error {
+		places, err := s.placesOf(root, true)
+		if err == nil && len(places) == 0 {
+			err = ErrNotFound
 		}
 		if err != nil {
-			return fmt.Errorf("remove %s: %w", root, err)
+			return err
 		}
-		found = true
+		return p.leave(places)
+	})
+	found := err == nil
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return fmt.Errorf("remove %s: %w", root, err)
 	}
-	if !found {
-		return fmt.Errorf("remove: %w: %s", ErrNotFound, root)
+	rec, err := s.forget(tagDownload, root)
+	if err == nil {
+		err = removePart(rec)
+	} else if errors.Is(err, ErrNotFound) && found {
+		err = nil
+	}
+	if err != nil {
+		return fmt.Errorf("remove %s: %w", root, err)
 	}
 	return nil
 }
@@ -162,13 +234,13 @@ func (s *Store) forget(tag byte, root cid.Cid) (*record, error) {
 	return rec, s.purge(rec.id, root)
 }
 
-// updateShare changes the record of a share under the lock and stores it, together
-// with what fn adds to the batch. It does nothing if the share is of another id by now.
-func (s *Store) updateShare(root cid.Cid, id shareID, sync bool, fn func(r *record, b *pebble.Batch) error) error {
+// updateShare changes the record of a place of a share under the lock and stores it, together
+// with what fn adds to the batch. It does nothing if no place has that id any more.
+func (s *Store) updateShare(id shareID, sync bool, fn func(r *record, b *pebble.Batch) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	r, err := s.record(tagShare, root)
-	if errors.Is(err, ErrNotFound) || (err == nil && r.id != id) {
+	r, err := s.recordOf(id)
+	if errors.Is(err, ErrNotFound) || err == nil && r.tag == tagDownload {
 		return nil
 	}
 	if err != nil {
@@ -179,7 +251,7 @@ func (s *Store) updateShare(root cid.Cid, id shareID, sync bool, fn func(r *reco
 		b.Close()
 		return err
 	}
-	putRecord(b, tagShare, r)
+	putRecord(b, r.tag, r)
 	if err := s.commit(b, sync); err != nil {
 		return err
 	}

@@ -211,8 +211,11 @@ func (s *Store) each(prefix []byte, fn func(key, value []byte) error) error {
 }
 
 // record loads a share (tagShare) or a download (tagDownload); ErrNotFound.
-func (s *Store) record(tag byte, root cid.Cid) (*record, error) {
-	v, err := s.get(keyRoot(tag, root))
+func (s *Store) record(tag byte, root cid.Cid) (*record, error) { return s.recordAt(tag, root, 0) }
+
+// recordAt is record, also for a place (tagPlace), whose id is part of the key.
+func (s *Store) recordAt(tag byte, root cid.Cid, id shareID) (*record, error) {
+	v, err := s.get(keyRecord(tag, root, id))
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, fmt.Errorf("%w: %s", ErrNotFound, root)
 	}
@@ -223,15 +226,38 @@ func (s *Store) record(tag byte, root cid.Cid) (*record, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read record of %s: %w", root, err)
 	}
-	r.root = root
+	r.root, r.tag = root, tag
 	return r, nil
 }
 
-// records lists the shares or the downloads.
-func (s *Store) records(tag byte) ([]*record, error) {
+// recordOf loads the record that has an id; ErrNotFound.
+func (s *Store) recordOf(id shareID) (*record, error) {
+	tag, root, err := s.owner(id)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, fmt.Errorf("%w: id %d", ErrNotFound, id)
+	}
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.recordAt(tag, root, id)
+	if err == nil && r.id != id {
+		return nil, fmt.Errorf("%w: id %d", ErrNotFound, id)
+	}
+	return r, err
+}
+
+// records lists the shares, the places or the downloads.
+func (s *Store) records(tag byte) ([]*record, error) { return s.recordsUnder([]byte{tag}) }
+
+// recordsUnder lists the records whose keys start with prefix, a tag with or without a root.
+func (s *Store) recordsUnder(prefix []byte) ([]*record, error) {
 	var all []*record
-	err := s.each([]byte{tag}, func(key, value []byte) error {
-		root, err := cid.Cast(append([]byte(nil), key[1:]...))
+	err := s.each(prefix, func(key, value []byte) error {
+		at := key[1:]
+		if key[0] == tagPlace {
+			at = at[:max(0, len(at)-8)]
+		}
+		root, err := cid.Cast(append([]byte(nil), at...))
 		if err != nil {
 			return fmt.Errorf("read record: %w", err)
 		}
@@ -239,7 +265,7 @@ func (s *Store) records(tag byte) ([]*record, error) {
 		if err != nil {
 			return fmt.Errorf("read record of %s: %w", root, err)
 		}
-		r.root = root
+		r.root, r.tag = root, key[0]
 		all = append(all, r)
 		return nil
 	})
@@ -248,7 +274,7 @@ func (s *Store) records(tag byte) ([]*record, error) {
 
 // putRecord adds r and the way back from its id to b.
 func putRecord(b *pebble.Batch, tag byte, r *record) {
-	_ = b.Set(keyRoot(tag, r.root), r.encode(), nil)
+	_ = b.Set(keyRecord(tag, r.root, r.id), r.encode(), nil)
 	_ = b.Set(keyID(tagID, r.id), keyRoot(tag, r.root), nil)
 }
 

@@ -84,6 +84,17 @@ type Share struct {
 	Reason    string   // of Changed: the file and what happened to it
 	Select    []string // paths that were asked for; empty: all
 	Sub       string   // path inside the root that was asked for; "": all
+	Places    []Place  // where it lies, the first that was shared first; of an unfinished download none
+}
+
+// Place is one path where a shared root lies. Of several the first that is right serves a chunk.
+type Place struct {
+	Path      string
+	Name      string
+	State     State // Complete or Changed
+	Reason    string
+	Have      int // leaves that can be served from it
+	HaveBytes int64
 }
 
 // Target says what to fetch, and where to.
@@ -124,6 +135,7 @@ func (f FileStatus) String() string {
 
 // FileReport is a file that is not FileOK.
 type FileReport struct {
+	Place     string // absolute path that Path starts from
 	Path      string // slash separated, relative to the share; "" for a lone file
 	Status    FileStatus
 	Leaves    int // of the file

@@ -18,28 +18,46 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Verify hashes the files of a share again, chunk by chunk: with full all of them, else
+// Verify hashes the files of a share, at each of its places, again, chunk by chunk: with full all of them, else
 // only those whose stat changed, whose chunks were found damaged, or that did not fit
 // before. Files whose content is what it was are referenced with their new stat and
 // served again; of the others the chunks that still match are served. progress is told
 // the bytes hashed so far. ErrNotFound.
 func (s *Store) Verify(ctx context.Context, root cid.Cid, full bool, progress func(bytes int64)) (VerifyReport, error) {
-	rec, err := s.record(tagShare, root)
-	if err != nil {
-		return VerifyReport{}, fmt.Errorf("verify: %w", err)
+	places, err := s.placesOf(root, false)
+	if err == nil && len(places) == 0 {
+		err = fmt.Errorf("%w: %s", ErrNotFound, root)
 	}
+	var sum VerifyReport
+	for _, rec := range places {
+		if err == nil {
+			err = s.verifyPlace(ctx, rec, full, &sum, progress)
+		}
+	}
+	if err != nil {
+		return sum, fmt.Errorf("verify %s: %w", root, err)
+	}
+	return sum, nil
+}
+
+// verifyPlace is Verify of one place. It adds to sum; progress is told the bytes of that.
+func (s *Store) verifyPlace(ctx context.Context, rec *record, full bool, sum *VerifyReport, progress func(bytes int64)) error {
 	bits, err := s.loadBits(rec)
 	if err != nil {
-		return VerifyReport{}, fmt.Errorf("verify %s: %w", root, err)
+		return err
 	}
-	v := &verifier{s: s, rec: rec, full: full, progress: progress, old: bits, bits: append(bitmap(nil), bits...), workers: make(chan struct{}, runtime.GOMAXPROCS(0))}
+	before := sum.Bytes
+	v := &verifier{s: s, rec: rec, full: full, old: bits, bits: append(bitmap(nil), bits...), workers: make(chan struct{}, runtime.GOMAXPROCS(0))}
+	if progress != nil {
+		v.progress = func(bytes int64) { progress(before + bytes) }
+	}
 	if bits == nil {
 		v.bits = allOf(rec.leaves)
 	}
-	if err := v.run(ctx); err != nil {
-		return v.report, fmt.Errorf("verify %s: %w", root, err)
-	}
-	return v.report, nil
+	err = v.run(ctx)
+	sum.Files, sum.OK, sum.Bytes = sum.Files+v.report.Files, sum.OK+v.report.OK, sum.Bytes+v.report.Bytes
+	sum.Bad = append(sum.Bad, v.report.Bad...)
+	return err
 }
 
 // verifier holds the state of one Verify.
@@ -235,13 +253,13 @@ func (v *verifier) bad(r *row, st FileStatus, leaves int, reason string) {
 		v.reason = reason
 	}
 	v.report.Bad = append(v.report.Bad, FileReport{
-		Path: r.path, Status: st, Leaves: r.cut.leaves, BadLeaves: leaves, Reason: reason,
+		Place: v.rec.basePath(r), Path: r.path, Status: st, Leaves: r.cut.leaves, BadLeaves: leaves, Reason: reason,
 	})
 }
 
 // store records the outcome in one durable batch.
 func (v *verifier) store() error {
-	return v.s.updateShare(v.rec.root, v.rec.id, true, func(r *record, b *pebble.Batch) error {
+	return v.s.updateShare(v.rec.id, true, func(r *record, b *pebble.Batch) error {
 		for _, row := range v.rows {
 			_ = b.Set(keyFile(tagFile, r.id, row.leaf, row.entry), row.encode(), nil)
 		}

@@ -1,0 +1,249 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"shoal/chunker"
+	"shoal/node/store"
+)
+
+// twoPlaces shares the same tree at two paths.
+func twoPlaces(t *testing.T) (s *store.Store, home, one, two string, sh store.Share) {
+	t.Helper()
+	home = t.TempDir()
+	s = open(t, home, always())
+	dir := t.TempDir()
+	one, two = filepath.Join(dir, "one"), filepath.Join(dir, "two")
+	for _, at := range []string{one, two} {
+		makeTree(t, at, map[string]string{"a": string(content(1, 3<<20)), "b": string(content(2, 1<<20)), "c": "small"})
+		sh = share(t, s, at, chunker.Config{})
+	}
+	return s, home, one, two, sh
+}
+
+func pathsOf(sh store.Share) (paths []string) {
+	for _, p := range sh.Places {
+		paths = append(paths, p.Path)
+	}
+	slices.Sort(paths)
+	return paths
+}
+
+// readAll reads every leaf of a share.
+func readAll(s *store.Store, sh store.Share) error {
+	r, err := s.OpenRoot(sh.Root)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	buf := make([]byte, 1<<20)
+	for i := range r.Leaves() {
+		if _, err := r.ReadLeaf(i, buf); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// TestSecondPlace deletes and changes files at either of two places: the root is served as long as each
+// chunk is right at one of them.
+func TestSecondPlace(t *testing.T) {
+	s, home, one, two, sh := twoPlaces(t)
+	if got := pathsOf(sh); !slices.Equal(got, []string{one, two}) {
+		t.Fatalf("places %v", got)
+	}
+	for _, path := range []string{filepath.Join(one, "a"), filepath.Join(two, "b")} {
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := readAll(s, sh); err != nil {
+		t.Errorf("each file is right at one place: %v", err)
+	}
+	now, err := s.Share(sh.Root)
+	if err != nil || now.State != store.Complete || now.Have != now.Leaves || now.HaveBytes != now.Size {
+		t.Errorf("share %+v, %v", now, err)
+	}
+	for _, p := range now.Places {
+		if p.State != store.Changed || p.Have >= now.Leaves {
+			t.Errorf("place %+v", p)
+		}
+	}
+	report, err := s.Verify(context.Background(), sh.Root, false, nil)
+	if err != nil || report.Files != 6 || report.OK != 4 || len(report.Bad) != 2 {
+		t.Errorf("verify: %+v, %v", report, err)
+	}
+	if err := os.RemoveAll(two); err != nil {
+		t.Fatal(err)
+	}
+	if err := readAll(s, sh); !errors.Is(err, store.ErrChanged) {
+		t.Errorf("a file that is right nowhere: %v", err)
+	}
+
+	// The places outlive a restart.
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, home, always())
+	if now, err = s.Share(sh.Root); err != nil || len(now.Places) != 2 || now.State != store.Changed {
+		t.Errorf("after a restart: %+v, %v", now, err)
+	}
+	if n, err := s.Garbage(); n != 0 || err != nil {
+		t.Errorf("%d rows of garbage, %v", n, err)
+	}
+}
+
+// TestRemovePlace removes the places one by one, the first first.
+func TestRemovePlace(t *testing.T) {
+	s, _, one, two, sh := twoPlaces(t)
+	if err := s.RemovePlace(one); err != nil {
+		t.Fatal(err)
+	}
+	now, err := s.Share(sh.Root)
+	if err != nil || !slices.Equal(pathsOf(now), []string{two}) || now.Path != two {
+		t.Errorf("share %+v, %v", now, err)
+	}
+	if err := readAll(s, sh); err != nil {
+		t.Errorf("the other place: %v", err)
+	}
+	if err := s.RemovePlace(one); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("twice: %v", err)
+	}
+	if err := s.RemovePlace(two); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Share(sh.Root); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("after the last place: %v", err)
+	}
+	if n, err := s.Garbage(); n != 0 || err != nil {
+		t.Errorf("%d rows of garbage, %v", n, err)
+	}
+}
+
+// TestRemoveAllPlaces removes a root by its CID.
+func TestRemoveAllPlaces(t *testing.T) {
+	s, _, _, _, sh := twoPlaces(t)
+	if err := s.Remove(sh.Root); err != nil {
+		t.Fatal(err)
+	}
+	if all, err := s.Shares(); err != nil || len(all) != 0 {
+		t.Errorf("shares %+v, %v", all, err)
+	}
+	if n, err := s.Garbage(); n != 0 || err != nil {
+		t.Errorf("%d rows of garbage, %v", n, err)
+	}
+}
+
+// TestNewName gives a root that is shared already another name.
+func TestNewName(t *testing.T) {
+	s, _, one, two, sh := twoPlaces(t)
+	if sh.Name != "two" {
+		t.Errorf("name of the second place: %q", sh.Name)
+	}
+	for _, at := range []string{one, two} {
+		im := s.Import()
+		tree, err := chunker.Build(context.Background(), at, chunker.Config{}, im.PutNode)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if sh, err = im.Commit(context.Background(), tree, at, "photos"); err != nil || sh.Name != "photos" || sh.Path != at || len(sh.Places) != 2 {
+			t.Errorf("%+v, %v", sh, err)
+		}
+	}
+	now, err := s.Share(sh.Root)
+	if err != nil || now.Name != "photos" {
+		t.Errorf("%+v, %v", now, err)
+	}
+	for _, p := range now.Places {
+		if p.Name != "photos" {
+			t.Errorf("place %+v", p)
+		}
+	}
+}
+
+// TestOnePathIsOneShare shares a path again after a change: the version there is replaced, and what of the old one is
+// still on the disk is served.
+func TestOnePathIsOneShare(t *testing.T) {
+	home := t.TempDir()
+	s := open(t, home, always())
+	path := filepath.Join(t.TempDir(), "docs")
+	makeTree(t, path, map[string]string{"kept": string(content(1, 2<<20)), "edited": "one", "gone": "x"})
+	first := share(t, s, path, chunker.Config{})
+	makeTree(t, path, map[string]string{"edited": "two, longer", "new": "y"})
+	if err := os.Remove(filepath.Join(path, "gone")); err != nil {
+		t.Fatal(err)
+	}
+	second := share(t, s, path, chunker.Config{})
+	if second.Root.Equals(first.Root) {
+		t.Fatal("nothing has changed")
+	}
+	all, err := s.Shares()
+	if err != nil || len(all) != 1 || !all[0].Root.Equals(second.Root) {
+		t.Fatalf("shares %+v, %v", all, err)
+	}
+
+	// The old version: what is still there is served, the rest is not.
+	r := openRoot(t, s, first.Root)
+	buf, served := make([]byte, 1<<20), 0
+	for i := range r.Leaves() {
+		if _, err := r.ReadLeaf(i, buf); err == nil {
+			served++
+		}
+	}
+	if served != 2 || r.Leaves() != 4 {
+		t.Errorf("%d of %d chunks of the old version are served, want the 2 of the file that is still there", served, r.Leaves())
+	}
+
+	// Back to the first version and forth again: no more versions pile up.
+	for i := range 8 {
+		makeTree(t, path, map[string]string{"edited": string(content(uint64(i), 100))})
+		share(t, s, path, chunker.Config{})
+	}
+	if all, err := s.Shares(); err != nil || len(all) != 1 {
+		t.Errorf("shares %+v, %v", all, err)
+	}
+	if n, err := s.Records(); err != nil || n > 4 {
+		t.Errorf("%d records, %v", n, err)
+	}
+	if err := s.Remove(all[0].Root); !errors.Is(err, nil) && !errors.Is(err, store.ErrNotFound) {
+		t.Error(err)
+	}
+	if all, err = s.Shares(); err != nil || len(all) != 1 {
+		t.Fatalf("shares %+v, %v", all, err)
+	}
+	if err := s.Remove(all[0].Root); err != nil {
+		t.Error(err)
+	}
+	if n, err := s.Records(); err != nil || n != 0 {
+		t.Errorf("%d records after the path is no longer shared, %v", n, err)
+	}
+	if n, err := s.Garbage(); n != 0 || err != nil {
+		t.Errorf("%d rows of garbage, %v", n, err)
+	}
+}
+
+// TestParentAndChild shares a directory and one inside it: these are two shares.
+func TestParentAndChild(t *testing.T) {
+	s := open(t, t.TempDir(), always())
+	path := filepath.Join(t.TempDir(), "docs")
+	makeTree(t, path, map[string]string{"in/a": "a", "b": "b"})
+	parent := share(t, s, path, chunker.Config{})
+	child := share(t, s, filepath.Join(path, "in"), chunker.Config{})
+	if all, err := s.Shares(); err != nil || len(all) != 2 {
+		t.Fatalf("shares %+v, %v", all, err)
+	}
+	if err := s.RemovePlace(filepath.Join(path, "in")); err != nil {
+		t.Fatal(err)
+	}
+	if err := readAll(s, parent); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.OpenRoot(child.Root); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("the child: %v", err)
+	}
+}
