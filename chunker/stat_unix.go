@@ -7,9 +7,9 @@ import (
 	"syscall"
 )
 
-func inode(fi fs.FileInfo) uint64 {
-	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
-		return uint64(st.Ino)
+// fillStat adds what only Unix tells.
+func fillStat(st *FileStat, fi fs.FileInfo) {
+	if sys, ok := fi.Sys().(*syscall.Stat_t); ok {
+		st.Inode, st.Device, st.Ctime = uint64(sys.Ino), uint64(sys.Dev), ctime(sys)
 	}
-	return 0
 }

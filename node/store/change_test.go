@@ -82,6 +82,9 @@ func TestChanged(t *testing.T) {
 			if err := errors.Join(os.RemoveAll(path), os.Rename(keep, path)); err != nil {
 				t.Fatal(err)
 			}
+			if _, err := s.Verify(context.Background(), sh.Root, false, nil); err != nil { // its time of change is new
+				t.Fatal(err)
+			}
 			got, err := s.Share(sh.Root)
 			if err != nil || got.State != store.Complete || got.Reason != "" || got.Have != 2 || got.HaveBytes != 10 {
 				t.Errorf("put back: %+v, %v", got, err)
@@ -165,7 +168,7 @@ func TestVerify(t *testing.T) {
 	sh := share(t, s, dir, chunker.Config{})
 	at := func(name string) string { return filepath.Join(dir, name) }
 	// big: the second chunk edited. moved: another inode and time, same content. rot: other
-	// content under the same stat.
+	// content under the same size and modification time.
 	stat, _ := os.Stat(at("rot"))
 	f, err := os.OpenFile(at("big"), os.O_RDWR, 0)
 	if err != nil {
@@ -179,7 +182,7 @@ func TestVerify(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]store.FileStatus{"big": store.FileChanged, "gone": store.FileMissing}
+	want := map[string]store.FileStatus{"big": store.FileChanged, "gone": store.FileMissing, "rot": store.FileChanged}
 	verify := func(full bool) {
 		t.Helper()
 		var last int64

@@ -55,7 +55,7 @@ func unfit(fi fs.FileInfo, err error, want chunker.FileStat) string {
 	}
 	is := chunker.StatOf(fi)
 	switch {
-	case is == want:
+	case is.Same(want):
 		return ""
 	case is.Inode != want.Inode:
 		return "was replaced by another file"
@@ -63,6 +63,9 @@ func unfit(fi fs.FileInfo, err error, want chunker.FileStat) string {
 		return fmt.Sprintf("was truncated from %d to %d bytes", want.Size, is.Size)
 	case is.Size > want.Size:
 		return fmt.Sprintf("grew from %d to %d bytes", want.Size, is.Size)
+	}
+	if is.ModTime == want.ModTime { // its time was put back, or only its name, links or permissions changed
+		return "was touched " + time.Unix(0, is.Ctime).Format(time.DateTime)
 	}
 	return "was edited " + fi.ModTime().Format(time.DateTime)
 }

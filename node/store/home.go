@@ -12,7 +12,9 @@ import (
 
 // formatVersion of the home. A newer binary migrates an older home in Open; an
 // older binary refuses a newer one.
-const formatVersion = 1
+//
+// 2: file rows hold the time of change and the device. Those of version 1 are read as they are.
+const formatVersion = 2
 
 // Names inside the home. The format is a file of its own, not a record, so that an
 // old binary can read it whatever Pebble wrote beside it.
@@ -63,8 +65,11 @@ func checkFormat(home string) error {
 	if err != nil || v < 1 {
 		return fmt.Errorf("read %s: %q is no format version", path, b)
 	}
-	if v > formatVersion {
+	switch {
+	case v > formatVersion:
 		return fmt.Errorf("open home %s: %w: format %d, this binary reads up to %d", home, ErrNewer, v, formatVersion)
+	case v < formatVersion:
+		return writeFormat(path)
 	}
 	return nil
 }

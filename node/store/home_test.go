@@ -33,7 +33,7 @@ func TestHome(t *testing.T) {
 		t.Errorf("shares: %v, %v", all, err)
 	}
 	s.Close()
-	for text, want := range map[string]error{"2\n": store.ErrNewer, "x": nil, "": nil, "0": nil} {
+	for text, want := range map[string]error{"3\n": store.ErrNewer, "x": nil, "": nil, "0": nil} {
 		if err := os.WriteFile(filepath.Join(home, "format"), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -85,7 +85,7 @@ func TestHeld(t *testing.T) {
 				return err
 			}
 			return os.Chtimes(path, fi.ModTime(), fi.ModTime())
-		}, []int{7}},
+		}, all},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -65,8 +65,14 @@ func (d *Download) noteMade(inode uint64) error {
 
 // isOurs tells whether fi is the .part that was made for r.
 func (r *record) isOurs(fi fs.FileInfo) bool {
-	return r.made && fi.IsDir() == r.tree && (fi.IsDir() || fi.Mode().IsRegular()) &&
-		chunker.StatOf(fi).Inode == r.partInode
+	is := chunker.StatOf(fi)
+	return r.made && fi.IsDir() == r.tree && (fi.IsDir() || fi.Mode().IsRegular()) && is.Inode == r.partInode
+}
+
+// isLink tells whether fi is a symlink and the root is one too, which is made just before it is moved.
+func (d *Download) isLink(fi fs.FileInfo) bool {
+	root := d.sel.root
+	return root >= 0 && d.x.layout.Entries()[root].Kind == chunker.Symlink && fi.Mode()&fs.ModeSymlink != 0
 }
 
 // claimPart makes sure that the .part is ours to write to and to delete: made by this

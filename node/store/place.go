@@ -274,11 +274,15 @@ func (d *Download) putInPlace(ctx context.Context, stats map[int]chunker.FileSta
 	if err != nil {
 		return Share{}, err
 	}
+	before := stats
 	if stats, err = d.move(ctx, name); err != nil {
 		d.mu.Lock()
 		d.rec.placing = false
 		d.mu.Unlock()
 		return Share{}, errors.Join(err, d.saveRecord(d.s.db.NewBatch(), true))
+	}
+	if stats == nil {
+		stats = d.renamed(name, before)
 	}
 	sh, err := Share{}, d.dst.syncParent()
 	if err == nil {
@@ -294,6 +298,22 @@ func (d *Download) putInPlace(ctx context.Context, stats map[int]chunker.FileSta
 	return sh, errors.Join(err, d.dst.close())
 }
 
+// renamed takes the stat of a lone file that was moved to name: that changed its time of change. If anything else is new too,
+// somebody else wrote to it just then: the stat from before stays, and does not fit.
+func (d *Download) renamed(name string, before map[int]chunker.FileStat) map[int]chunker.FileStat {
+	fi, err := d.dst.parent.Lstat(name)
+	if err != nil || d.dst.tree {
+		return nil // the files of a tree were not renamed
+	}
+	for i, was := range before {
+		is := chunker.StatOf(fi)
+		if was.Ctime = is.Ctime; is == was {
+			return map[int]chunker.FileStat{i: is}
+		}
+	}
+	return nil
+}
+
 // intend records, durably, that the .part is about to be moved, and the stats of its
 // files, so that after a crash only what nobody edited is taken for what was fetched.
 func (d *Download) intend(stats map[int]chunker.FileStat) (name string, err error) {
@@ -301,7 +321,7 @@ func (d *Download) intend(stats map[int]chunker.FileStat) (name string, err erro
 	if err != nil {
 		return "", fsError("look at", d.dst.path(""), err)
 	}
-	if fi.Mode()&fs.ModeSymlink == 0 && !d.rec.isOurs(fi) { // a symlink was made just now
+	if !d.rec.isOurs(fi) && !d.isLink(fi) {
 		d.dropAll()
 		return "", fmt.Errorf("%w: another program replaced %s", ErrIncomplete, d.dst.path(""))
 	}

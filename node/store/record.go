@@ -11,8 +11,9 @@ import (
 	"github.com/ipfs/go-cid"
 )
 
-// recordVersion heads every record and row, so that a newer shoal can tell them apart.
-const recordVersion = 1
+// recordVersion heads every record and row, so that a newer shoal can tell them apart. Version 1 had fewer fields, and
+// its rows neither a time of change nor a device: they are read as unknown.
+const recordVersion = 2
 
 // record is the value of a share ('s') or of an unfinished download ('d').
 type record struct {
@@ -36,6 +37,7 @@ type record struct {
 	placing   bool  // download: Finish may have moved the result already
 	made      bool  // download: dir/part was made by us, with partInode
 	old       bool  // an older version: another root has taken its path; added is when
+	sealed    bool  // download: it was closed in order, so that the stats in its rows are the last ones it left
 	state     State // of a download Fetching or Paused
 	files     int
 	leaves    int
@@ -45,7 +47,9 @@ type record struct {
 	haveBytes int64
 	added     int64  // ns since the epoch
 	partInode uint64 // download: of dir/part, once made
-	bad       int    // files that no longer fit
+
+	partDevice uint64 // download: that dir/part is on, once made; 0: unknown
+	bad        int    // files that no longer fit
 }
 
 const (
@@ -56,6 +60,7 @@ const (
 	flagPlacing
 	flagMade
 	flagOld
+	flagSealed
 	flagsKnown = 1<<iota - 1
 )
 
@@ -77,12 +82,13 @@ func (r *record) encode() []byte {
 	e.uint(uint64(r.haveBytes))
 	e.int(r.added)
 	e.uint(r.partInode)
+	e.uint(r.partDevice)
 	return e.buf
 }
 
 func (r *record) flags() uint64 {
 	var f uint64
-	for i, on := range []bool{r.tree, r.complete, r.all, r.force, r.placing, r.made, r.old} {
+	for i, on := range []bool{r.tree, r.complete, r.all, r.force, r.placing, r.made, r.old, r.sealed} {
 		if on {
 			f |= 1 << i
 		}
@@ -92,9 +98,7 @@ func (r *record) flags() uint64 {
 
 func decodeRecord(b []byte) (*record, error) {
 	d := decoder{buf: b}
-	if v := d.uint(); v != recordVersion {
-		d.fail(fmt.Errorf("version %d", v))
-	}
+	version := d.version()
 	r := &record{id: shareID(d.uint())}
 	state, f := d.uint(), d.uint()
 	r.state = State(state)
@@ -103,6 +107,7 @@ func decodeRecord(b []byte) (*record, error) {
 	}
 	r.tree, r.complete, r.all = f&flagTree != 0, f&flagComplete != 0, f&flagAll != 0
 	r.force, r.placing, r.made, r.old = f&flagForce != 0, f&flagPlacing != 0, f&flagMade != 0, f&flagOld != 0
+	r.sealed = f&flagSealed != 0
 	for _, s := range []*string{&r.name, &r.suggested, &r.dir, &r.part, &r.sub, &r.reason} {
 		*s = d.string()
 	}
@@ -112,6 +117,9 @@ func decodeRecord(b []byte) (*record, error) {
 	}
 	r.size, r.haveBytes = d.size(), d.size()
 	r.added, r.partInode = d.int(), d.uint()
+	if version > 1 {
+		r.partDevice = d.uint()
+	}
 	if err := d.end(); err != nil {
 		return nil, fmt.Errorf("decode record: %w", err)
 	}
@@ -146,17 +154,20 @@ func (r *row) encode() []byte {
 	e.uint(uint64(r.stat.Size))
 	e.int(r.stat.ModTime)
 	e.uint(r.stat.Inode)
+	e.int(r.stat.Ctime)
+	e.uint(r.stat.Device)
 	r.cut.encode(&e)
 	return e.buf
 }
 
 func decodeRow(key, b []byte) (*row, error) {
 	d := decoder{buf: b}
-	if v := d.uint(); v != recordVersion {
-		d.fail(fmt.Errorf("version %d", v))
-	}
+	version := d.version()
 	r := &row{base: d.count(), path: d.string()}
 	r.stat = chunker.FileStat{Size: d.size(), ModTime: d.int(), Inode: d.uint()}
+	if version > 1 {
+		r.stat.Ctime, r.stat.Device = d.int(), d.uint()
+	}
 	r.cut = decodeCut(&d)
 	if err := d.end(); err != nil {
 		return nil, fmt.Errorf("decode file row: %w", err)
@@ -193,6 +204,15 @@ func (d *decoder) fail(err error) {
 		d.err = err
 	}
 	d.buf = nil
+}
+
+// version reads the number that heads a record or row, which must be one that this binary knows.
+func (d *decoder) version() uint64 {
+	v := d.uint()
+	if d.err == nil && (v < 1 || v > recordVersion) {
+		d.fail(fmt.Errorf("version %d", v))
+	}
+	return v
 }
 
 // uint takes a varint in its shortest form, so that each value has one encoding.

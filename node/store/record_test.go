@@ -28,13 +28,14 @@ func unhex(t *testing.T, text string) []byte {
 func TestRecordFormat(t *testing.T) {
 	want := &record{
 		id: 300, state: Changed, name: "n", bases: []string{"/a"}, selects: []string{"x"}, reason: "r",
-		tree: true, complete: true, files: 2, leaves: 3, nodes: 1, have: 2, size: 130, haveBytes: 5, added: -1, bad: 1,
+		tree: true, complete: true, sealed: true, files: 2, leaves: 3, nodes: 1, have: 2, size: 130, haveBytes: 5, added: -1, bad: 1,
+		partDevice: 5,
 	}
 	wire := unhex(t, `
-		01          # version
+		02          # version
 		ac02        # id 300
 		04          # state: changed
-		03          # flags: tree, complete
+		8301        # flags: tree, complete, sealed
 		01 6e       # name
 		00          # suggested
 		00 00       # dir, part
@@ -46,7 +47,8 @@ func TestRecordFormat(t *testing.T) {
 		02 01       # have, bad
 		8201 05     # size, bytes had
 		01          # added, zigzag
-		00          # inode of the part`)
+		00          # inode of the part
+		05          # its device`)
 	if got := want.encode(); !bytes.Equal(got, wire) {
 		t.Errorf("encoded %x, want %x", got, wire)
 	}
@@ -61,19 +63,37 @@ func TestRecordFormat(t *testing.T) {
 	}
 }
 
+// TestVersion1 reads what shoal wrote before rows held a time of change and a device.
+func TestVersion1(t *testing.T) {
+	got, err := decodeRow(keyFile(tagFile, 1, 7, 9), unhex(t, `01 01 01 61  05 02 02  03 02 05`))
+	want := row{leaf: 7, entry: 9, base: 1, path: "a", stat: chunker.FileStat{Size: 5, ModTime: 1, Inode: 2}, cut: cut{leaves: 3, size: 5, chunk: 2}}
+	if err != nil || !reflect.DeepEqual(*got, want) {
+		t.Errorf("row: %+v, %v", got, err)
+	}
+	rec, err := decodeRecord(unhex(t, `01 01 02 00  00 00 00 00 00 00  00 00  00 00 00 00 00  00 00 00 09`))
+	if err != nil || rec.partInode != 9 || rec.sealed || rec.partDevice != 0 || rec.state != Fetching {
+		t.Errorf("record: %+v, %v", rec, err)
+	}
+	if _, err := decodeRow(nil, unhex(t, `03 01 01 61  05 02 02 00 00  03 02 05`)); err == nil {
+		t.Error("a row of version 3 was read")
+	}
+}
+
 func TestRowFormat(t *testing.T) {
 	rows := []struct {
 		name string
 		row  row
 		wire string
 	}{
-		{"equal leaves", row{leaf: 7, entry: 9, base: 1, path: "a", stat: chunker.FileStat{Size: 5, ModTime: 1, Inode: 2}, cut: cut{leaves: 3, size: 5, chunk: 2}},
-			`01 01 01 61  # version, base, path
+		{"equal leaves", row{leaf: 7, entry: 9, base: 1, path: "a", stat: chunker.FileStat{Size: 5, ModTime: 1, Ctime: 2, Inode: 2, Device: 3}, cut: cut{leaves: 3, size: 5, chunk: 2}},
+			`02 01 01 61  # version, base, path
 			 05 02 02     # size, mtime, inode
+			 04 03        # time of change, device
 			 03 02 05     # 3 leaves of 2 bytes, 5 in all`},
 		{"unequal leaves", row{leaf: 7, entry: 9, path: "a", stat: chunker.FileStat{Size: 5}, cut: cut{leaves: 3, size: 5, ends: []int64{1, 1, 5}}},
-			`01 00 01 61  # version, base, path
+			`02 00 01 61  # version, base, path
 			 05 00 00     # size, mtime, inode
+			 00 00        # time of change, device
 			 03 00        # 3 leaves of various sizes:
 			 01 00 04`},
 	}
@@ -130,7 +150,7 @@ func TestCut(t *testing.T) {
 	}
 }
 
-// FuzzRecord decodes anything; what decodes encodes to the same bytes.
+// FuzzRecord decodes anything; what decodes encodes to the same bytes, or where it is of an old version to what decodes to the same.
 func FuzzRecord(f *testing.F) {
 	f.Add((&record{id: 1, state: Fetching, dir: "/d", part: "p.part", selects: []string{"a", "b"}}).encode())
 	f.Add((&record{id: 1 << 40, state: Complete, bases: []string{"/x"}, all: true, added: -5, size: 1 << 50}).encode())
@@ -139,14 +159,14 @@ func FuzzRecord(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if got := r.encode(); !bytes.Equal(got, b) {
-			t.Errorf("%x became %x", b, got)
+		got := r.encode()
+		if again, err := decodeRecord(got); err != nil || !reflect.DeepEqual(again, r) || b[0] == recordVersion && !bytes.Equal(got, b) {
+			t.Errorf("%x became %x: %v", b, got, err)
 		}
 	})
 }
 
-// FuzzRow decodes anything; what decodes encodes to the same bytes, and its leaves lie
-// within its size.
+// FuzzRow is FuzzRecord for rows, whose leaves lie within their size.
 func FuzzRow(f *testing.F) {
 	f.Add((&row{path: "a/b", stat: chunker.FileStat{Size: 9, ModTime: 1, Inode: 3}, cut: cut{leaves: 3, size: 9, chunk: 4}}).encode())
 	f.Add((&row{cut: cut{leaves: 2, size: 9, ends: []int64{4, 9}}}).encode())
@@ -155,8 +175,9 @@ func FuzzRow(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if got := r.encode(); !bytes.Equal(got, b) {
-			t.Errorf("%x became %x", b, got)
+		got := r.encode()
+		if again, err := decodeRow(nil, got); err != nil || !reflect.DeepEqual(again, r) || b[0] == recordVersion && !bytes.Equal(got, b) {
+			t.Errorf("%x became %x: %v", b, got, err)
 		}
 		for k := range min(r.cut.leaves, 1000) {
 			if o, n := r.cut.at(k); o < 0 || n < 0 || o+int64(n) > r.cut.size {

@@ -98,7 +98,8 @@ func (s *Store) recoverPlaced(rec *record) error {
 	if _, err = d.recordShare(context.Background(), final, nil); err != nil {
 		return err
 	}
-	err = s.Check(context.Background(), rec.root) // it may have been edited since
+	// Moving it changed its stat, and it may have been edited since: only hashing tells.
+	_, err = s.Verify(context.Background(), rec.root, false, nil)
 	if errors.Is(err, ErrNotFound) {
 		err = nil
 	}
