@@ -40,17 +40,7 @@ const (
 	relayDelay = time.Second            // of all direct addresses over those of relays
 )
 
-// openHost listens at the addresses asked for. A network's own port may be taken
-// by another daemon of the same machine; then any port does.
-func openHost(s settings, key crypto.PrivKey, traffic metrics.Reporter, gate *gater) (host.Host, error) {
-	h, err := newHost(s, key, traffic, gate)
-	if err == nil || s.fixed {
-		return h, err
-	}
-	s.listen = s.profile.ListenAt(0)
-	return newHost(s, key, traffic, gate)
-}
-
+// newHost makes the host and listens.
 func newHost(s settings, key crypto.PrivKey, traffic metrics.Reporter, gate *gater) (host.Host, error) {
 	limits, err := resourceManager(s.caps)
 	if err != nil {
@@ -84,17 +74,25 @@ func newHost(s settings, key crypto.PrivKey, traffic metrics.Reporter, gate *gat
 // TransportOptions are the transports a node speaks, tuned for bulk data: TCP
 // with TLS first, QUIC where TCP does not get through. The benchmarks use them
 // for their bare streams, so that a comparison is of the same thing.
-func TransportOptions() []libp2p.Option {
-	return append(streamTransports(), libp2p.Transport(quic.NewTransport))
+func TransportOptions() []libp2p.Option { return transports(false) }
+
+// transports is TransportOptions. sharedPort lets TCP connections leave from the port that is listened on, which is how holes
+// are punched in NATs; another program could then listen on that port too.
+func transports(sharedPort bool) []libp2p.Option {
+	return append(streamTransports(sharedPort), libp2p.Transport(quic.NewTransport))
 }
 
-// streamTransports is TransportOptions without QUIC.
-func streamTransports() []libp2p.Option {
+// streamTransports is transports without QUIC.
+func streamTransports(sharedPort bool) []libp2p.Option {
+	var alone []any
+	if !sharedPort {
+		alone = append(alone, tcp.DisableReuseport())
+	}
 	mux := *yamux.DefaultTransport
 	mux.MaxMessageSize = muxFrame
 	mux.InitialStreamWindowSize = muxWindow
 	return []libp2p.Option{
-		libp2p.Transport(tcp.NewTCPTransport),
+		libp2p.Transport(tcp.NewTCPTransport, alone...),
 		libp2p.Security(libp2ptls.ID, newCorkedTLS),
 		libp2p.Security(noise.ID, noise.New),
 		libp2p.Muxer(yamux.ID, &mux),

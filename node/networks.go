@@ -162,9 +162,9 @@ func transportsFor(p dht.Profile) ([]libp2p.Option, error) {
 	name, private := p.PrivateName()
 	switch {
 	case !private:
-		return TransportOptions(), nil
+		return transports(p.NAT), nil
 	case len(p.PSK) != dht.KeySize: // libp2p would go on without one
 		return nil, fmt.Errorf("private network %q without its key", name)
 	}
-	return append(streamTransports(), libp2p.PrivateNetwork(p.PSK)), nil
+	return append(streamTransports(p.NAT), libp2p.PrivateNetwork(p.PSK)), nil
 }

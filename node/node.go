@@ -92,7 +92,7 @@ func (n *Node) open(set settings) (err error) {
 	n.dials = newPacer(set.caps)
 	gate := &gater{profile: set.profile, named: n.named, rules: n.rules, dials: n.dials}
 	if n.host, err = openHost(set, key, n.traffic, gate); err != nil {
-		return api.Errorf(api.Conflict, "%w", err).WithHint("Another program may use the port: choose one with --listen.")
+		return err
 	}
 	if n.reach, err = openReach(n.host, set); err != nil {
 		return fmt.Errorf("get ready for NATs: %w", err)
