@@ -18,7 +18,7 @@ type failures struct{ byRoot map[cid.Cid]error }
 // note takes in how a fetch ended. To be paused, or stopped with the node, is no failure.
 func (f *failures) note(root cid.Cid, err error) {
 	delete(f.byRoot, root)
-	if err == nil || errors.Is(err, errPaused) || errors.Is(err, context.Canceled) || errors.Is(err, transfer.ErrClosed) {
+	if err == nil || errors.Is(err, errPaused) || errors.Is(err, errAdjusted) || errors.Is(err, context.Canceled) || errors.Is(err, transfer.ErrClosed) {
 		return
 	}
 	if f.byRoot == nil {

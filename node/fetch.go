@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync"
 	"time"
 
@@ -23,8 +22,11 @@ const checkpointEvery = 2 * time.Second
 // maxHints bounds the peers named by links that wait to be tried.
 const maxHints = 64
 
-// errPaused is why a fetch stops when the last caller leaves it.
-var errPaused = errors.New("paused")
+// Why a fetch stops before its end: the last caller left it, or another caller wants more.
+var (
+	errPaused   = errors.New("paused")
+	errAdjusted = errors.New("goes on for another target")
+)
 
 // fetch is one root on its way in. It runs once, however many callers wait for it.
 type fetch struct {
@@ -34,7 +36,8 @@ type fetch struct {
 	done   chan struct{} // closed when it is over; then share, stats and err hold
 
 	mu      sync.Mutex
-	holders int // callers that want it to go on
+	holders int  // callers that want it to go on, and the node
+	kept    bool // the node holds it: a daemon goes on with what it was fetching
 	stopped bool
 	state   api.State
 	stats   transfer.Stats
@@ -44,67 +47,6 @@ type fetch struct {
 
 	share store.Share
 	err   error
-}
-
-// start runs a fetch of target, or joins the one that runs; one that is being
-// stopped is waited for first. The caller holds it until it calls leave.
-func (n *Node) start(ctx context.Context, target store.Target, hints []peer.AddrInfo) (*fetch, error) {
-	for {
-		f, err := n.startOrJoin(target, hints)
-		if !errors.Is(err, errPaused) {
-			return f, err
-		}
-		select {
-		case <-f.done:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-	}
-}
-
-// startOrJoin is start, but gives errPaused with a fetch that is being stopped.
-func (n *Node) startOrJoin(target store.Target, hints []peer.AddrInfo) (*fetch, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.running == nil || n.running.Err() != nil {
-		return nil, api.Errorf(api.Stopped, "the node is not running")
-	}
-	if f := n.fetches[target.Root]; f != nil {
-		if !sameTarget(f.target, target) {
-			return nil, api.Errorf(api.Conflict, "it is being fetched to %s now, or another part of it is", f.target.Dir).
-				WithHint("Run the same command again once that fetch has ended: what is here then is copied, not fetched.")
-		}
-		if !f.hold() {
-			return f, errPaused
-		}
-		f.hint(hints)
-		return f, nil
-	}
-	ctx, cancel := context.WithCancelCause(n.running)
-	f := &fetch{
-		target: target, hints: make(chan peer.AddrInfo, maxHints), cancel: cancel, holders: 1, done: make(chan struct{}),
-		state: api.StateSearching, found: map[peer.ID][]string{},
-	}
-	f.hint(hints)
-	n.fetches[target.Root] = f
-	delete(n.failures.byRoot, target.Root)
-	n.active.Go(func() {
-		defer cancel(nil)
-		f.share, f.err = n.fetch(ctx, f)
-		n.mu.Lock()
-		delete(n.fetches, target.Root)
-		n.failures.note(target.Root, f.err)
-		n.mu.Unlock()
-		close(f.done)
-	})
-	return f, nil
-}
-
-// sameTarget reports whether two requests mean the same result. A request that
-// leaves the name open agrees with any.
-func sameTarget(a, b store.Target) bool {
-	return a.Dir == b.Dir && a.Sub == b.Sub && slices.Equal(a.Select, b.Select) &&
-		(a.Name == b.Name || a.Name == "" || b.Name == "")
 }
 
 // hint passes on where a caller's link says to look. Those that do not fit are let
@@ -118,58 +60,71 @@ func (f *fetch) hint(peers []peer.AddrInfo) {
 	}
 }
 
-// hold keeps the fetch going for one more caller, unless it is being stopped.
-func (f *fetch) hold() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.stopped {
-		return false
-	}
-	f.holders++
-	return true
-}
-
-// leave gives a hold back. The fetch pauses when nobody holds it any more.
-func (f *fetch) leave() {
-	f.mu.Lock()
-	f.holders--
-	last := f.holders == 0
-	f.stopped = f.stopped || last
-	f.mu.Unlock()
-	if last {
-		f.cancel(errPaused)
-	}
-}
-
-// stop pauses the fetch whoever holds it.
-func (f *fetch) stop() {
-	f.mu.Lock()
-	f.stopped = true
-	f.mu.Unlock()
-	f.cancel(errPaused)
-}
-
-// fetch brings one root in: opens the download, finds peers, swaps, finishes.
+// fetch brings one root in: copies it where it is here already, else opens the download,
+// finds peers, swaps, finishes.
 func (n *Node) fetch(ctx context.Context, f *fetch) (store.Share, error) {
-	root := f.target.Root
 	f.setState(api.StateChecking)
-	if s, err := n.store.Share(root); err == nil && s.State == store.Complete && s.Have == s.Leaves {
-		return n.store.Export(ctx, f.target, f.setCopied)
+	if share, here, err := n.copyHere(ctx, f); here {
+		return share, err
 	}
 	d, err := n.store.Download(ctx, f.target, chunker.DefaultLimits())
-	if context.Cause(ctx) == errPaused && err != nil {
-		return store.Share{}, errors.Join(n.store.Pause(root), errPaused)
-	}
 	if err != nil {
-		return store.Share{}, err
+		return store.Share{}, n.givenUp(ctx, f, err, func(pause bool) error { return n.store.GiveUp(f.target.Root, pause) })
 	}
 	defer d.Close()
 	f.begin(d)
 	share, err := n.bringIn(ctx, f, d)
-	if err != nil && context.Cause(ctx) == errPaused {
-		return share, errors.Join(d.Pause(), errPaused)
+	if err != nil {
+		err = n.givenUp(ctx, f, err, d.GiveUp)
 	}
 	return share, err
+}
+
+// copyHere copies a root from a share of it here, if its files are still what was shared; else
+// what is right is copied while the rest is fetched. A full disk or the like is told, not tried again.
+func (n *Node) copyHere(ctx context.Context, f *fetch) (share store.Share, here bool, err error) {
+	root := f.target.Root
+	if s, err := n.store.Share(root); err != nil || s.State != store.Complete || s.Have != s.Leaves {
+		return share, false, nil
+	}
+	if err := n.store.Check(ctx, root); err != nil {
+		return share, ctx.Err() != nil, context.Cause(ctx)
+	}
+	if s, err := n.store.Share(root); err != nil || s.State != store.Complete || s.Have != s.Leaves {
+		return share, false, nil
+	}
+	share, err = n.store.Export(ctx, f.target, f.setCopied)
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		return share, true, cause
+	}
+	if errors.Is(err, store.ErrChanged) || errors.Is(err, store.ErrNotFound) { // changed or removed this instant
+		f.setCopied(0)
+		return share, false, nil
+	}
+	return share, true, err
+}
+
+// givenUp ends a download whose fetch ended with err. When it fails, or the last caller leaves it, nothing stays of one that
+// holds no byte. When a daemon stops, or it goes on for another target, all stays as it is.
+func (n *Node) givenUp(ctx context.Context, f *fetch, err error, giveUp func(pause bool) error) error {
+	cause := context.Cause(ctx)
+	switch {
+	case cause == errPaused:
+		err = errPaused
+	case cause == errAdjusted:
+		return errAdjusted
+	case ctx.Err() != nil && !n.set.transient:
+		return err
+	}
+	if gerr := giveUp(cause == errPaused); gerr != nil {
+		return errors.Join(err, gerr)
+	}
+	if _, gone := n.store.Share(f.target.Root); errors.Is(gone, store.ErrNotFound) && n.dht != nil {
+		if uerr := n.dht.Unprovide(context.WithoutCancel(ctx), f.target.Root); uerr != nil {
+			n.log.Debug("a root that is not fetched any more stays announced", "root", f.target.Root, "err", uerr)
+		}
+	}
+	return err
 }
 
 func (n *Node) bringIn(ctx context.Context, f *fetch, d *store.Download) (store.Share, error) {
@@ -265,14 +220,14 @@ func (n *Node) resumeFetches() {
 		return
 	}
 	for _, t := range unfinished {
-		f, err := n.startOrJoin(t, nil)
+		f, err := n.startOrJoin(t, nil, true)
 		if err != nil {
 			n.log.Error("cannot resume a download", "root", t.Root, "err", err)
 			continue
 		}
 		n.active.Go(func() {
 			<-f.done
-			if f.err != nil && n.runs() {
+			if f.err != nil && !errors.Is(f.err, errPaused) && !errors.Is(f.err, errAdjusted) && n.runs() {
 				n.log.Error("resumed download failed", "root", t.Root, "err", f.err)
 			}
 		})

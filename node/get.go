@@ -25,18 +25,26 @@ func (n *Node) Get(ctx context.Context, req api.GetRequest, progress func(api.Pr
 		return api.GetResult{}, err
 	}
 	n.named.add(hints)
-	f, err := n.start(ctx, target, hints)
-	if err != nil {
-		return api.GetResult{}, err
+	for {
+		f, err := n.join(ctx, target, hints, progress)
+		if err != nil {
+			return api.GetResult{}, err
+		}
+		err = f.wait(ctx, progress)
+		switch {
+		case err == nil && errors.Is(f.err, errAdjusted): // another caller wants more of it: that brings this too
+		case err == nil && f.err == nil:
+			r := f.result(start)
+			f.leave()
+			return r, nil
+		case err == nil:
+			err = n.fetchError(f.err)
+			fallthrough
+		default:
+			f.leave()
+			return api.GetResult{}, err
+		}
 	}
-	defer f.leave()
-	if err := f.wait(ctx, progress); err != nil {
-		return api.GetResult{}, err
-	}
-	if f.err != nil {
-		return api.GetResult{}, n.fetchError(f.err)
-	}
-	return f.result(start), nil
 }
 
 // wait passes progress on until the fetch is over or the caller leaves.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"slices"
 
 	"github.com/ipfs/go-cid"
 
@@ -41,18 +40,8 @@ func (n *Node) apiShare(s store.Share, link func(store.Share) string) api.Share 
 		Size: s.Size, Files: int64(s.Files), Chunks: int64(s.Leaves),
 		Have: int64(s.Have), HaveBytes: s.HaveBytes,
 		State: state, Reason: reason, Gone: s.State == store.Changed && gone(s.Path),
-		Select: s.Select, Link: link(s), Added: s.Added, Places: apiPlaces(s.Places),
+		Select: s.Select, Link: link(s), Added: s.Added,
 	}
-}
-
-func apiPlaces(places []store.Place) (out []api.Place) {
-	for _, p := range places {
-		out = append(out, api.Place{
-			Path: p.Path, Name: p.Name, State: api.State(p.State.String()), Reason: p.Reason,
-			Have: int64(p.Have), HaveBytes: p.HaveBytes,
-		})
-	}
-	return out
 }
 
 // gone tells whether nothing is at path.
@@ -93,7 +82,7 @@ func (n *Node) shareNamed(ref string) (cid.Cid, error) {
 	}
 	known := make([]api.Share, 0, len(shares))
 	for _, s := range shares {
-		known = append(known, api.Share{CID: s.Root.KeyString(), Name: s.Name, Path: s.Path, Places: apiPlaces(s.Places)})
+		known = append(known, api.Share{CID: s.Root.KeyString(), Name: s.Name, Path: s.Path})
 	}
 	s, err := api.MatchShare(known, ref)
 	if err != nil {
@@ -148,20 +137,15 @@ func countBits(bits []byte, first, count int) int {
 	return have
 }
 
-// Remove forgets a share; an unfinished download is stopped first. The path of one place of several forgets that alone.
+// Remove forgets a share; an unfinished download is stopped first.
 func (n *Node) Remove(ctx context.Context, ref string) (api.Share, error) {
 	s, root, err := n.find(ref)
 	if err != nil {
-		return api.Share{CID: api.RefCID(ref), State: api.StateChanged}, n.removeVersion(ref, err)
+		return s, err
 	}
-	if i := slices.IndexFunc(s.Places, func(p api.Place) bool { return p.Path == ref }); i >= 0 && len(s.Places) > 1 {
-		if err := n.store.RemovePlace(ref); err != nil {
-			return s, userError(err)
-		}
-		s.Path, s.Places = ref, s.Places[i:i+1]
-		return s, nil
-	}
+	stopped := false
 	if f := n.fetching(root); f != nil {
+		stopped = true
 		f.stop()
 		select {
 		case <-f.done:
@@ -174,18 +158,9 @@ func (n *Node) Remove(ctx context.Context, ref string) (api.Share, error) {
 			return s, fmt.Errorf("withdraw %s: %w", root, err)
 		}
 	}
-	if err := n.store.Remove(root); err != nil {
-		return s, userError(err)
+	if err := n.store.Remove(root); err != nil && !(stopped && errors.Is(err, store.ErrNotFound)) {
+		return s, userError(err) // one that held nothing is gone once it is stopped
 	}
 	n.forgetFailure(root)
 	return s, nil
-}
-
-// removeVersion forgets an older version, which only its CID names. notFound is the error if there is none.
-func (n *Node) removeVersion(ref string, notFound error) error {
-	root, err := cid.Decode(api.RefCID(ref))
-	if err != nil || n.store.Remove(root) != nil {
-		return notFound
-	}
-	return nil
 }

@@ -141,7 +141,7 @@ func TestGaterKeepsInside(t *testing.T) {
 	}
 }
 
-func TestSameTarget(t *testing.T) {
+func TestCovers(t *testing.T) {
 	base := store.Target{Dir: "/d", Name: "n", Select: []string{"a"}}
 	with := func(change func(*store.Target)) store.Target { c := base; change(&c); return c }
 	for _, row := range []struct {
@@ -155,8 +155,10 @@ func TestSameTarget(t *testing.T) {
 		{"another directory", with(func(t *store.Target) { t.Dir = "/e" }), false},
 		{"another selection", with(func(t *store.Target) { t.Select = nil }), false},
 		{"another part", with(func(t *store.Target) { t.Sub = "x" }), false},
+		{"more", with(func(t *store.Target) { t.Select = []string{"a", "b"} }), false},
+		{"to replace what is there", with(func(t *store.Target) { t.Force = true }), false},
 	} {
-		if got := sameTarget(base, row.other); got != row.want {
+		if got := covers(base, row.other); got != row.want {
 			t.Errorf("%s: %v", row.name, got)
 		}
 	}

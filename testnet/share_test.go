@@ -157,10 +157,8 @@ func TestJoin(t *testing.T) {
 	first.UntilBytes(chunk)
 	second := fetcher.Fetch(s.root.String(), dest)
 	second.UntilBytes(chunk)
-	elsewhere := fetcher.Fails(1, "get", s.root.String(), "-o", fetcher.Path("elsewhere"))
-	if !strings.Contains(elsewhere.Stderr, "is being fetched to "+fetcher.Path()) {
-		t.Errorf("fetching to another place at the same time: %s", elsewhere)
-	}
+	elsewhere := fetcher.Fetch(s.root.String(), fetcher.Path("elsewhere")) // waits, and copies
+	elsewhere.Until("it said that another get fetches it", func(p api.Progress) bool { return strings.Contains(p.Message, "fetches it to "+dest) })
 	first.Interrupt() // the second holds it
 	if r := first.Wait(); r.Code != 130 {
 		t.Errorf("interrupted, but %s", r)
@@ -171,6 +169,10 @@ func TestJoin(t *testing.T) {
 	if n := received(res.From); n != 16*chunk || res.Duplicate != 0 {
 		t.Errorf("%d bytes came from peers, %d twice", n, res.Duplicate)
 	}
+	if res := elsewhere.Done(); received(res.From) != 0 {
+		t.Errorf("elsewhere: %v", res.From)
+	}
+	lab.Same(path, fetcher.Path("elsewhere"), false)
 }
 
 // TestNobody gives up on a root that nobody has when told to, with an exit code of its own.

@@ -24,6 +24,9 @@ With -o, a directory that exists, or a DEST with a slash at its end, means into 
 A destination that exists is kept: --force replaces only files whose names are in the share, one by one, each once the new one is whole
 and verified. A directory is never removed for a file, nor a file for a directory, and what is not in the share stays.
 
+The next get of the same CID may say something else: what --select names is added to what was asked before, and with another -o, or
+none, what has come moves there. Of a get that has brought no byte nothing is kept.
+
 With --json: progress objects, and last {"event":"done","cid","path","size","seconds","from":{"<peer id>":bytes}}.`,
 		examples: []string{
 			"shoal get 'ipfs://bafybei…?filename=photos'",

@@ -27,11 +27,14 @@ type Service interface {
 	Share(ctx context.Context, req ShareRequest, progress func(Progress)) (ShareResult, error)
 
 	// Get fetches a root (or the part of it that the link's path and req.Select name) and returns when the result is
-	// whole, verified and in place. Cancelling ctx pauses the fetch; the same request resumes it. A second Get of a
-	// root that is being fetched joins the first: both report progress, and the fetch is paused when the last leaves.
+	// whole, verified and in place. Cancelling ctx pauses the fetch; the same request resumes it. One that has brought no
+	// byte is forgotten when it fails or is cancelled. A Get of a root of which something has come already adjusts that: what
+	// it selects is added, and what has come moves to where the result is to be. A second Get of a
+	// root that is being fetched joins the first: both report progress, and the fetch is paused when the last leaves. If it
+	// goes to another place, it waits for the first and copies.
 	// While nobody has the root, it keeps looking: Progress.State is StateSearching and Message says so.
-	// Codes: invalid, unsupported, not_found (no such path in the root), exists, no_space, read_only, denied, conflict (the
-	// same root is being fetched to another place).
+	// Codes: invalid, unsupported, not_found (no such path in the root), exists, no_space, read_only, denied, conflict (what
+	// has come is of another path of the same root, and would be lost).
 	Get(ctx context.Context, req GetRequest, progress func(Progress)) (GetResult, error)
 
 	// Cat writes a file, or a range of it, to w, in order, while what is not here is fetched from many. Nothing of it
@@ -47,8 +50,7 @@ type Service interface {
 	// unfinished download it gives those known so far. Codes: not_found, conflict (an ambiguous name).
 	Entries(ctx context.Context, ref string) ([]Entry, error)
 
-	// Remove forgets a share and returns what it was. A path forgets only that place of it, which Share.Places then holds alone.
-	// The user's file stays; an unfinished download loses its .part.
+	// Remove forgets a share and returns what it was. The user's file stays; an unfinished download loses its .part.
 	// Codes: not_found, conflict (an ambiguous name).
 	Remove(ctx context.Context, ref string) (Share, error)
 

@@ -23,6 +23,8 @@ type Download struct {
 	dst *dest
 	sel *selection
 
+	asked []string // what the request that began it selects, of all that is selected
+
 	homeDisk bool // the destination is on the same disk as the home
 
 	// place is held by readers and writers of the .part, and taken by Finish while it
@@ -53,7 +55,6 @@ type Download struct {
 
 	zeros []span // leaves of zeros to be made holes
 	brought
-	late
 	local *localCopy // nil: not started
 
 	writes leafLocks
@@ -117,9 +118,6 @@ func (d *Download) AddNode(block []byte) error {
 // checks, and brings what need not be fetched.
 func (d *Download) known(ctx context.Context) error {
 	if err := d.addLocalNodes(); err != nil {
-		return err
-	}
-	if err := d.lateStock(ctx); err != nil {
 		return err
 	}
 	if err := d.ready(ctx); err != nil {

@@ -8,16 +8,13 @@ import (
 
 // Errors that callers branch on.
 var (
-	ErrIndexDamaged = errors.New("the index is damaged")
-	ErrIndexOld     = errors.New("the index is older than it was")
-
 	ErrLocked     = errors.New("another daemon uses this home")
 	ErrNewer      = errors.New("this home was written by a newer shoal")
 	ErrNotFound   = errors.New("not shared here")
 	ErrChanged    = errors.New("the shared file is no longer what was shared")
 	ErrNotHave    = errors.New("chunk not here")
 	ErrBusy       = errors.New("this root is being fetched already")
-	ErrConflict   = errors.New("this root is being fetched to another place")
+	ErrConflict   = errors.New("an unfinished download of another part of this root is kept")
 	ErrExists     = errors.New("the destination exists and holds something else")
 	ErrNoSpace    = errors.New("not enough space on the disk")
 	ErrReadOnly   = errors.New("the file system is read-only")
@@ -25,7 +22,6 @@ var (
 	ErrNoDir      = errors.New("no such directory to put it in")
 	ErrIncomplete = errors.New("the download is not complete")
 	ErrNoMatch    = errors.New("no such path in the share")
-	ErrExhausted  = errors.New("too many open files")
 	ErrClosed     = errors.New("closed")
 )
 
@@ -37,8 +33,6 @@ func fsError(op, path string, err error) error {
 		return nil
 	case isNoSpace(err):
 		return fmt.Errorf("%s %s: %w: %w", op, path, ErrNoSpace, err)
-	case isExhausted(err):
-		return fmt.Errorf("%s %s: %w: %w", op, path, ErrExhausted, err)
 	case isReadOnly(err):
 		return fmt.Errorf("%s %s: %w: %w", op, path, ErrReadOnly, err)
 	case errors.Is(err, fs.ErrPermission):

@@ -153,7 +153,7 @@ func (s *Store) purge(id shareID, root cid.Cid) error {
 		return fmt.Errorf("purge rows of %s: %w", root, err)
 	}
 	b := s.db.NewBatch()
-	for _, tag := range []byte{tagTemp, tagNode, tagFile, tagBad, tagHave} {
+	for _, tag := range []byte{tagTemp, tagNode, tagFile, tagBad, tagHave, tagFormer} {
 		k := keyID(tag, id)
 		_ = b.DeleteRange(k, upper(k), nil)
 	}

@@ -96,9 +96,13 @@ func (s *Store) adopt(ctx context.Context, root cid.Cid, path string, fi fs.File
 // ready checks, once all nodes are known, that the selection exists, that the
 // destination is free or alike, and that the disk has room.
 func (d *Download) ready(ctx context.Context) error {
+	d.dropMisses(d.asked)
 	d.mu.RLock()
 	complete := d.x.layout.Complete()
 	err := d.sel.unmatched()
+	if err == nil && complete {
+		err = d.sel.covered(d.asked, d.x.layout.Entries())
+	}
 	final := d.rec.title()
 	missing := d.wantBytes - d.haveBytes - d.holeBytes()
 	d.mu.RUnlock()

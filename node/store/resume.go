@@ -119,6 +119,11 @@ func (s *Store) unclaim(root cid.Cid) {
 
 // abandon undoes claim after a failed start. What is recorded stays for the next try.
 func (d *Download) abandon() {
+	if _, gone := d.s.record(tagDownload, d.rec.root); gone == nil && d.x != nil && d.stage == running && d.dropMisses(nil) {
+		if err := d.saveRecord(d.s.db.NewBatch(), true); err != nil {
+			d.s.cfg.Logger.Warn("a path that is not in the share stays selected", "root", d.rec.root, "error", err)
+		}
+	}
 	d.s.unclaim(d.rec.root)
 	if d.dst != nil {
 		d.dst.close()
@@ -163,19 +168,11 @@ func (d *Download) finished(sh Share) error {
 
 // start loads or makes the record and takes stock of the .part.
 func (d *Download) start(ctx context.Context, t Target) error {
-	rec, err := d.s.record(tagDownload, t.Root)
-	fresh := errors.Is(err, ErrNotFound)
-	switch {
-	case fresh:
-		if rec, err = d.s.newRecord(t); err == nil {
-			d.candidates, err = d.s.strayParts(t)
-		}
-	case err == nil:
-		err = rec.accept(t)
-	}
+	rec, fresh, err := d.s.recordFor(t)
 	if err != nil {
 		return err
 	}
+	d.asked = t.Select
 	if d.dst, err = openDest(rec.dir, rec.part, rec.tree, d.s.cfg.OpenFiles); err != nil {
 		return err
 	}
@@ -189,11 +186,10 @@ func (d *Download) start(ctx context.Context, t Target) error {
 		if !fresh {
 			return err
 		}
-		_, ferr := d.s.forget(tagDownload, t.Root) // nothing was written yet
-		if errors.Is(ferr, ErrNotFound) {
-			ferr = nil
+		if _, gone := d.s.record(tagDownload, t.Root); errors.Is(gone, ErrNotFound) {
+			return err
 		}
-		return errors.Join(err, ferr)
+		return errors.Join(err, d.dst.closeHandles(), d.s.drop(t.Root)) // nothing was fetched yet
 	}
 	d.s.mu.Lock()
 	d.s.live[t.Root.KeyString()] = d
@@ -213,7 +209,14 @@ func (d *Download) begin(ctx context.Context, fresh bool) error {
 	if err := d.saveRecord(b, true); err != nil {
 		return err
 	}
-	if err := d.takeStock(ctx); err != nil {
+	rest, err := d.moveFormers()
+	if err == nil {
+		err = d.takeStock(ctx)
+	}
+	if err == nil {
+		err = d.copyFormers(ctx, rest)
+	}
+	if err != nil {
 		return err
 	}
 	if err := d.known(ctx); err != nil {
@@ -240,9 +243,19 @@ func (s *Store) newRecord(t Target) (*record, error) {
 // choosePart picks a name to write to that nobody uses, neither another download nor
 // anybody unknown.
 func (s *Store) choosePart(t Target) (string, error) {
-	names, taken, err := s.partNames(t)
+	r := record{root: t.Root, name: t.Name, sub: t.Sub}
+	recs, err := s.records(tagDownload)
 	if err != nil {
 		return "", err
+	}
+	taken := map[string]bool{}
+	for _, r := range recs {
+		taken[r.part] = taken[r.part] || r.dir == t.Dir
+	}
+	name, id := shortened(r.title()), t.Root.String()
+	names := []string{name, name + "." + id[len(id)-8:]}
+	for i := 2; i < 100; i++ {
+		names = append(names, fmt.Sprintf("%s.%d", names[1], i))
 	}
 	for _, name := range names {
 		part := name + partSuffix
@@ -256,55 +269,6 @@ func (s *Store) choosePart(t Target) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("%w: %s and others like it", ErrExists, filepath.Join(t.Dir, names[0]+partSuffix))
-}
-
-// partNames are the names that a download of t may write to, but for the suffix, and those that others in its directory do.
-func (s *Store) partNames(t Target) (names []string, taken map[string]bool, err error) {
-	r := record{root: t.Root, name: t.Name, sub: t.Sub}
-	recs, err := s.records(tagDownload)
-	if err != nil {
-		return nil, nil, err
-	}
-	taken = map[string]bool{}
-	for _, r := range recs {
-		taken[r.part] = taken[r.part] || r.dir == t.Dir
-	}
-	name, id := shortened(r.title()), t.Root.String()
-	names = []string{name, name + "." + id[len(id)-8:]}
-	for i := 2; i < 100; i++ {
-		names = append(names, fmt.Sprintf("%s.%d", names[1], i))
-	}
-	return names, taken, nil
-}
-
-// strayParts are the .part files that may be of an earlier download of t, which the index does not know any more.
-func (s *Store) strayParts(t Target) (stray []string, err error) {
-	names, taken, err := s.partNames(t)
-	if err != nil {
-		return nil, err
-	}
-	for _, name := range names[:2] {
-		if part := name + partSuffix; !taken[part] {
-			if _, err := os.Lstat(filepath.Join(t.Dir, part)); err == nil {
-				stray = append(stray, part)
-			}
-		}
-	}
-	return stray, nil
-}
-
-// accept unites the record with what is asked for now.
-func (r *record) accept(t Target) error {
-	if t.Dir != r.dir || t.Sub != r.sub || (t.Name != "" && r.name != "" && t.Name != r.name) {
-		return fmt.Errorf("%w: %s", ErrConflict, filepath.Join(r.dir, r.title()))
-	}
-	if r.name == "" {
-		r.name = t.Name
-	}
-	r.selects = union(r.selects, t.Select)
-	r.force = r.force || t.Force
-	r.state = Fetching
-	return nil
 }
 
 // load walks the stored nodes and reads the recorded bits.
@@ -343,7 +307,6 @@ func (d *Download) takeStock(ctx context.Context) error {
 		d.dropAll()
 		return err
 	}
-	d.restock, d.restocked = !d.x.layout.Complete(), d.seen
 	known := map[int]chunker.FileStat{}
 	err := d.s.rows(d.id(), func(r *row) error {
 		known[r.entry] = r.stat

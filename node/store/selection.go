@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"shoal/chunker"
@@ -64,6 +65,38 @@ func (sel *selection) unmatched() error {
 		}
 	}
 	return nil
+}
+
+// covered is an error for paths asked for that are within others that are selected, but
+// not in the share.
+func (sel *selection) covered(asked []string, entries []chunker.Entry) error {
+	for _, s := range asked {
+		there := slices.Contains(sel.selects, s)
+		for i := 0; i < len(entries) && !there; i++ {
+			there = sel.want[i] && within(entries[i].Path, s)
+		}
+		if !there {
+			return fmt.Errorf("%w: %q", ErrNoMatch, s)
+		}
+	}
+	return nil
+}
+
+// dropMisses takes out the paths that a complete layout does not have and that are not
+// in asked, unless that leaves none. It tells whether there were any.
+func (sel *selection) dropMisses(asked []string) bool {
+	var kept []string
+	var hits []bool
+	for k, s := range sel.selects {
+		if sel.hit[k] || slices.Contains(asked, s) {
+			kept, hits = append(kept, s), append(hits, sel.hit[k])
+		}
+	}
+	if len(kept) == len(sel.selects) || len(kept) == 0 {
+		return false
+	}
+	sel.selects, sel.hit = kept, hits
+	return true
 }
 
 // cleanSelects normalises paths; nil where one of them means everything.

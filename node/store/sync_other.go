@@ -3,7 +3,6 @@
 package store
 
 import (
-	"errors"
 	"math"
 	"os"
 	"runtime"
@@ -24,5 +23,3 @@ func syncDir(f *os.File) error {
 	}
 	return f.Sync()
 }
-
-func allocate(string, int64) error { return errors.ErrUnsupported }

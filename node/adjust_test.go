@@ -1,0 +1,367 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ipfs/go-cid"
+
+	"shoal/node/api"
+)
+
+// slowly lets n send so little that a fetch of a few MiB from it does not end by itself.
+func slowly(t testing.TB, n *Node) (lift func()) {
+	t.Helper()
+	rate, off := int64(700_000), int64(0)
+	if _, err := n.SetLimits(t.Context(), api.LimitRequest{Up: &rate}); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if _, err := n.SetLimits(t.Context(), api.LimitRequest{Up: &off}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// getting is a Get under way.
+type getting struct {
+	res   api.GetResult
+	err   error
+	over  chan struct{}
+	leave context.CancelFunc
+	seen  chan api.Progress
+}
+
+func get(t testing.TB, n *Node, req api.GetRequest) *getting {
+	ctx, cancel := context.WithCancel(t.Context())
+	g := &getting{over: make(chan struct{}), leave: cancel, seen: make(chan api.Progress, 1)}
+	go func() {
+		defer close(g.over)
+		g.res, g.err = n.Get(ctx, req, func(p api.Progress) {
+			select {
+			case g.seen <- p:
+			default:
+			}
+		})
+	}()
+	t.Cleanup(func() { cancel(); <-g.over })
+	return g
+}
+
+// until waits for a report that is as it should be.
+func (g *getting) until(t testing.TB, what string, is func(api.Progress) bool) {
+	t.Helper()
+	late := time.After(time.Minute)
+	for {
+		select {
+		case p := <-g.seen:
+			if is(p) {
+				return
+			}
+		case <-g.over:
+			t.Fatalf("ended before %s: %+v, %v", what, g.res, g.err)
+		case <-late:
+			t.Fatalf("not %s within a minute", what)
+		}
+	}
+}
+
+func (g *getting) pause(t testing.TB) {
+	t.Helper()
+	g.leave()
+	if <-g.over; !errors.Is(g.err, context.Canceled) {
+		t.Errorf("left, but %v", g.err)
+	}
+}
+
+func (g *getting) done(t testing.TB) api.GetResult {
+	t.Helper()
+	if <-g.over; g.err != nil {
+		t.Fatal(g.err)
+	}
+	return g.res
+}
+
+func came(p api.Progress) bool { return p.Bytes > 0 }
+
+// atRest waits until no fetch of a root runs.
+func atRest(t testing.TB, n *Node, ref string) {
+	t.Helper()
+	root, err := cid.Decode(ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f := n.fetching(root); f != nil {
+		<-f.done
+	}
+}
+
+// twoFiles shares a tree of two files of a few MiB.
+func twoFiles(t testing.TB, n *Node) (api.ShareResult, map[string][]byte) {
+	t.Helper()
+	tree := filepath.Join(t.TempDir(), "tree")
+	_, a := randomFile(t, tree, "a/one.bin", 3<<20+1)
+	_, b := randomFile(t, tree, "b/two.bin", 2<<20+2)
+	return mustShare(t, n, tree), map[string][]byte{"a/one.bin": a, "b/two.bin": b}
+}
+
+func holds(t testing.TB, path string, want []byte) {
+	t.Helper()
+	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%s: %d bytes, want %d, or others (%v)", path, len(got), len(want), err)
+	}
+}
+
+func noneListed(t testing.TB, n *Node) {
+	t.Helper()
+	if list, err := n.List(t.Context()); err != nil || len(list) != 0 {
+		t.Errorf("listed: %+v, %v", list, err)
+	}
+}
+
+// What failed leaves nothing behind that the next request would trip over.
+func TestFailedGetDoesNotPoison(t *testing.T) {
+	a, _ := startNode(t, t.TempDir())
+	b, _ := startNode(t, t.TempDir(), a)
+	shared, files := twoFiles(t, a)
+	dir := t.TempDir()
+	fails := func(req api.GetRequest, want api.Code) {
+		t.Helper()
+		if _, err := b.Get(t.Context(), req, nil); api.AsError(err).Code != want {
+			t.Fatalf("%v, want %s", err, want)
+		}
+		noneListed(t, b)
+	}
+	fails(api.GetRequest{Link: shared.Link, Dir: dir, Select: []string{"typo"}}, api.NotFound)
+	fails(api.GetRequest{Link: shared.CID + "/typo", Dir: dir}, api.NotFound)
+	fails(api.GetRequest{Link: shared.Link, Output: filepath.Join(dir, "no", "such", "place")}, api.ReadOnly)
+	if err := os.WriteFile(filepath.Join(dir, "mine"), []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fails(api.GetRequest{Link: shared.Link, Output: filepath.Join(dir, "mine")}, api.Exists)
+	holds(t, filepath.Join(dir, "mine"), []byte("mine"))
+	got, err := b.Get(t.Context(), api.GetRequest{Link: shared.Link, Dir: dir, Select: []string{"b"}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	holds(t, filepath.Join(got.Path, "b/two.bin"), files["b/two.bin"])
+}
+
+// A paused fetch becomes what is asked for next, and nothing comes twice.
+func TestGetAdjustsAPausedFetch(t *testing.T) {
+	for _, row := range []struct {
+		name        string
+		first, next func(r *api.GetRequest, dir string)
+		want        string
+	}{
+		{"another -o", nil, func(r *api.GetRequest, dir string) { r.Output = filepath.Join(dir, "other") }, "other"},
+		{"none after -o", func(r *api.GetRequest, dir string) { r.Output = filepath.Join(dir, "other") }, nil, "tree"},
+		{"another directory", nil, func(r *api.GetRequest, dir string) { r.Dir = filepath.Join(dir, "sub") }, "sub/tree"},
+		{"more of it", func(r *api.GetRequest, _ string) { r.Select = []string{"a"} }, nil, "tree"},
+		{"another part too", func(r *api.GetRequest, _ string) { r.Select = []string{"a"} },
+			func(r *api.GetRequest, _ string) { r.Select = []string{"b"} }, "tree"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			a, _ := startNode(t, t.TempDir())
+			b, _ := startNode(t, t.TempDir(), a)
+			shared, files := twoFiles(t, a)
+			dir := t.TempDir()
+			if err := os.Mkdir(filepath.Join(dir, "sub"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			lift := slowly(t, a)
+			first := api.GetRequest{Link: shared.Link, Dir: dir}
+			next := first
+			if row.first != nil {
+				row.first(&first, dir)
+			}
+			if row.next != nil {
+				row.next(&next, dir)
+			}
+			g := get(t, b, first)
+			g.until(t, "something came", came)
+			g.pause(t)
+			atRest(t, b, shared.CID)
+			lift()
+			got, err := b.Get(t.Context(), next, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.Path != filepath.Join(dir, row.want) || got.Had == 0 {
+				t.Errorf("%+v", got)
+			}
+			for name, data := range files {
+				holds(t, filepath.Join(got.Path, name), data)
+			}
+			if left, _ := filepath.Glob(filepath.Join(dir, "*.part")); len(left) > 0 {
+				t.Errorf("left behind: %v", left)
+			}
+		})
+	}
+}
+
+// A request for more of what is being fetched widens that: both callers get what they asked for.
+func TestGetWidensARunningFetch(t *testing.T) {
+	a, _ := startNode(t, t.TempDir())
+	b, _ := startNode(t, t.TempDir(), a)
+	shared, files := twoFiles(t, a)
+	dir := t.TempDir()
+	lift := slowly(t, a)
+	first := get(t, b, api.GetRequest{Link: shared.Link, Dir: dir, Select: []string{"a"}})
+	first.until(t, "something came", came)
+	second := get(t, b, api.GetRequest{Link: shared.Link, Dir: dir, Select: []string{"b"}})
+	second.until(t, "more is wanted", func(p api.Progress) bool { return p.Total > int64(len(files["a/one.bin"])) })
+	lift()
+	for _, r := range []api.GetResult{first.done(t), second.done(t)} {
+		for name, data := range files {
+			holds(t, filepath.Join(r.Path, name), data)
+		}
+	}
+}
+
+// A request for another place waits while somebody waits for the first, and then copies.
+func TestGetElsewhereWaitsAndCopies(t *testing.T) {
+	a, _ := startNode(t, t.TempDir())
+	b, _ := startNode(t, t.TempDir(), a)
+	path, data := randomFile(t, t.TempDir(), "film.bin", 4<<20)
+	shared := mustShare(t, a, path)
+	dir := t.TempDir()
+	lift := slowly(t, a)
+	first := get(t, b, api.GetRequest{Link: shared.CID, Output: filepath.Join(dir, "one")})
+	first.until(t, "something came", came)
+	second := get(t, b, api.GetRequest{Link: shared.CID, Output: filepath.Join(dir, "two")})
+	second.until(t, "told why it waits", func(p api.Progress) bool { return strings.Contains(p.Message, filepath.Join(dir, "one")) })
+	lift()
+	first.done(t)
+	if got := second.done(t); len(got.From) != 0 {
+		t.Errorf("fetched again: %+v", got)
+	}
+	holds(t, filepath.Join(dir, "one"), data)
+	holds(t, filepath.Join(dir, "two"), data)
+}
+
+// When the one that it waits for is left, it takes over what has come.
+func TestGetElsewhereTakesOver(t *testing.T) {
+	a, _ := startNode(t, t.TempDir())
+	b, _ := startNode(t, t.TempDir(), a)
+	path, data := randomFile(t, t.TempDir(), "film.bin", 4<<20)
+	shared := mustShare(t, a, path)
+	dir := t.TempDir()
+	lift := slowly(t, a)
+	first := get(t, b, api.GetRequest{Link: shared.CID, Output: filepath.Join(dir, "one")})
+	first.until(t, "something came", came)
+	second := get(t, b, api.GetRequest{Link: shared.CID, Output: filepath.Join(dir, "two")})
+	second.until(t, "told why it waits", func(p api.Progress) bool { return strings.Contains(p.Message, filepath.Join(dir, "one")) })
+	first.pause(t)
+	lift()
+	if got := second.done(t); got.Had == 0 {
+		t.Errorf("all was fetched again: %+v", got)
+	}
+	holds(t, filepath.Join(dir, "two"), data)
+	if left, _ := filepath.Glob(filepath.Join(dir, "one*")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// What a daemon goes on with by itself goes where the next request says.
+func TestGetMovesAResumedFetch(t *testing.T) {
+	a, _ := startNode(t, t.TempDir())
+	home := t.TempDir()
+	b, stop := startNode(t, home, a)
+	path, data := randomFile(t, t.TempDir(), "film.bin", 4<<20)
+	shared := mustShare(t, a, path)
+	dir := t.TempDir()
+	lift := slowly(t, a)
+	first := get(t, b, api.GetRequest{Link: shared.CID, Output: filepath.Join(dir, "one")})
+	first.until(t, "something came", came)
+	stop()
+	if <-first.over; api.AsError(first.err).Code != api.Stopped {
+		t.Errorf("%v", first.err)
+	}
+	b, _ = startNode(t, home, a)
+	second := get(t, b, api.GetRequest{Link: shared.Link, Output: filepath.Join(dir, "two")})
+	lift()
+	if got := second.done(t); got.Had == 0 || got.Path != filepath.Join(dir, "two") {
+		t.Errorf("%+v", got)
+	}
+	holds(t, filepath.Join(dir, "two"), data)
+	if left, _ := filepath.Glob(filepath.Join(dir, "one*")); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
+// A fetch of what nobody has stands in nobody's way.
+func TestUnfoundFetchBlocksNothing(t *testing.T) {
+	a, _ := startNode(t, t.TempDir())
+	home := t.TempDir()
+	b, stop := startNode(t, home, a)
+	const nobody = "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyka"
+	dir := t.TempDir()
+	path, data := randomFile(t, t.TempDir(), "film.bin", 1<<20)
+	own := mustShare(t, b, path)
+	searching := func(p api.Progress) bool { return p.State == api.StateSearching && p.Message != "" }
+	works := func() {
+		t.Helper()
+		if _, err := b.Status(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if list, err := b.List(t.Context()); err != nil || len(list) != 2 {
+			t.Errorf("%+v, %v", list, err)
+		}
+		if v, err := b.Verify(t.Context(), api.VerifyRequest{Ref: own.CID}, nil); err != nil || !v.OK {
+			t.Errorf("%+v, %v", v, err)
+		}
+		copied, err := b.Get(t.Context(), api.GetRequest{Link: own.CID, Output: filepath.Join(t.TempDir(), "copy")}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		holds(t, copied.Path, data)
+	}
+	first := get(t, b, api.GetRequest{Link: nobody, Dir: dir})
+	first.until(t, "searching", searching)
+	works()
+	second := get(t, b, api.GetRequest{Link: nobody, Dir: dir})
+	second.until(t, "searching", searching)
+	first.pause(t)
+	works()
+	stop()
+	<-second.over
+	b, _ = startNode(t, home, a) // goes on with it
+	works()
+	third := get(t, b, api.GetRequest{Link: nobody, Output: filepath.Join(t.TempDir(), "elsewhere")})
+	third.until(t, "searching", searching)
+	works()
+	if _, err := b.Remove(t.Context(), nobody); err != nil {
+		t.Fatal(err)
+	}
+	<-third.over
+	if list, err := b.List(t.Context()); err != nil || len(list) != 1 {
+		t.Errorf("%+v, %v", list, err)
+	}
+}
+
+// A fetch that is left before anything has come leaves nothing.
+func TestUnfoundFetchLeavesNothing(t *testing.T) {
+	a, _ := startNode(t, t.TempDir())
+	b, _ := startNode(t, t.TempDir(), a)
+	const nobody = "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyka"
+	dir := t.TempDir()
+	g := get(t, b, api.GetRequest{Link: nobody, Dir: dir})
+	g.until(t, "searching", func(p api.Progress) bool { return p.State == api.StateSearching && p.Message != "" })
+	g.pause(t)
+	atRest(t, b, nobody)
+	noneListed(t, b)
+	if roots, err := b.dht.Provided(t.Context()); err != nil || len(roots) != 0 {
+		t.Errorf("still announced: %v, %v", roots, err)
+	}
+	if left, _ := os.ReadDir(dir); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
