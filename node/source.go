@@ -27,6 +27,12 @@ func (s source) Block(c cid.Cid, buf []byte) ([]byte, error) {
 	return b, swapError(err)
 }
 
+// CheckLeaf hashes a leaf that a peer says came damaged.
+func (s source) CheckLeaf(root cid.Cid, i int) (damaged bool, err error) {
+	damaged, err = s.store.CheckLeaf(root, i)
+	return damaged, swapError(err)
+}
+
 type sourceRoot struct{ *store.Root }
 
 func (r sourceRoot) ReadLeafAt(i int, buf []byte, off int) (n, size int, err error) {

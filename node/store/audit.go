@@ -34,6 +34,7 @@ type audit struct {
 	chosen map[shareID]*record
 	files  map[shareID]int    // looked at
 	misses map[shareID][]miss // those that do not fit
+	unsure map[shareID]bool   // places with files of which nothing could be learned now
 }
 
 // audit looks at the files of the shares that want chooses, in the order of the index.
@@ -42,7 +43,7 @@ func (s *Store) audit(ctx context.Context, want func(*record) bool) (*audit, err
 	if err != nil {
 		return nil, err
 	}
-	a := &audit{s: s, groups: groups, chosen: map[shareID]*record{}, files: map[shareID]int{}, misses: map[shareID][]miss{}}
+	a := &audit{s: s, groups: groups, chosen: map[shareID]*record{}, files: map[shareID]int{}, misses: map[shareID][]miss{}, unsure: map[shareID]bool{}}
 	for _, places := range groups {
 		for _, rec := range places {
 			if want(rec) {
@@ -93,7 +94,11 @@ func (a *audit) walk(ctx context.Context) error {
 func (a *audit) look(rec *record, row *row) {
 	a.files[rec.id]++
 	abs := rec.absPath(row)
-	if why := unfitPath(abs, row.stat); why != "" {
+	why, err := unfitPath(abs, row.stat)
+	if err != nil {
+		a.unsure[rec.id] = true
+	}
+	if why != "" {
 		a.misses[rec.id] = append(a.misses[rec.id], miss{row, called(row, abs) + " " + why})
 	}
 }
@@ -176,7 +181,7 @@ func (s *Store) VerifyAll(ctx context.Context, full bool, each func(Share, Verif
 // verify is Verify of one share, each place of it that the audit did not find to fit.
 func (a *audit) verify(ctx context.Context, places []*record, full bool, progress func(int64)) (sum VerifyReport, err error) {
 	for _, rec := range places {
-		if a.chosen[rec.id] != nil && len(a.misses[rec.id]) == 0 {
+		if a.chosen[rec.id] != nil && len(a.misses[rec.id]) == 0 && !a.unsure[rec.id] {
 			sum.Files, sum.OK = sum.Files+a.files[rec.id], sum.OK+a.files[rec.id]
 			continue
 		}

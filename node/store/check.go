@@ -70,10 +70,13 @@ func unfit(fi fs.FileInfo, err error, want chunker.FileStat) string {
 	return "was edited " + fi.ModTime().Format(time.DateTime)
 }
 
-// unfitPath is unfit for the file at path now.
-func unfitPath(path string, want chunker.FileStat) string {
+// unfitPath is unfit for the file at path now. The error is one of the moment or of the disk: nothing is known of the file.
+func unfitPath(path string, want chunker.FileStat) (why string, err error) {
 	fi, err := os.Stat(path)
-	return unfit(fi, err, want)
+	if isTransient(err) || isIO(err) {
+		return "", fmt.Errorf("look at %s: %w", path, err)
+	}
+	return unfit(fi, err, want), nil
 }
 
 // bare is an error without the path that the caller names anyway.
@@ -130,7 +133,7 @@ func (s *Store) recheck(rec *record, misses int) (*record, error) {
 		if err != nil {
 			return err
 		}
-		if unfitPath(rec.absPath(row), row.stat) == "" {
+		if why, err := unfitPath(rec.absPath(row), row.stat); why == "" && err == nil {
 			fit = append(fit, row)
 			return nil
 		}
@@ -215,15 +218,20 @@ func (s *Store) checkPlace(ctx context.Context, rec *record) (*record, error) {
 		return rec, err
 	}
 	var misses []miss
+	var unsure error
 	err := s.rows(rec.id, func(r *row) error {
 		abs := rec.absPath(r)
-		if why := unfitPath(abs, r.stat); why != "" {
+		why, err := unfitPath(abs, r.stat)
+		if err != nil {
+			unsure = err
+		}
+		if why != "" {
 			misses = append(misses, miss{r, called(r, abs) + " " + why})
 		}
 		return ctx.Err()
 	})
 	if err == nil {
-		err = s.markMisses(rec, misses)
+		err = errors.Join(s.markMisses(rec, misses), unsure)
 	}
 	if err != nil {
 		return rec, err

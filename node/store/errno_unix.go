@@ -13,7 +13,11 @@ func isNoSpace(err error) bool {
 
 // isTransient tells errors of this process or moment from those of the file.
 func isTransient(err error) bool {
-	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM)
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.ENOMEM) ||
+		errors.Is(err, syscall.EINTR) || errors.Is(err, syscall.EAGAIN)
 }
+
+// isIO tells that the disk failed, which says nothing of what the file holds.
+func isIO(err error) bool { return errors.Is(err, syscall.EIO) }
 
 func isReadOnly(err error) bool { return errors.Is(err, syscall.EROFS) }

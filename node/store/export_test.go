@@ -3,6 +3,11 @@ package store
 import (
 	"context"
 	"errors"
+	"os"
+
+	"shoal/chunker"
+
+	"github.com/ipfs/go-cid"
 )
 
 // CopyLocal does at once, and to the end, what the goroutine of d does in its own time.
@@ -84,4 +89,22 @@ func (s *Store) MoveForTest(t Target) error {
 		return err
 	}
 	return s.adjust(rec, t)
+}
+
+// Restat records the stats that the files of a share have now, as if nothing had ever been written to them.
+func (s *Store) Restat(root cid.Cid) error {
+	rec, err := s.record(tagShare, root)
+	if err != nil {
+		return err
+	}
+	b := s.db.NewBatch()
+	err = s.rows(rec.id, func(r *row) error {
+		fi, err := os.Stat(rec.absPath(r))
+		if err != nil {
+			return err
+		}
+		r.stat = chunker.StatOf(fi)
+		return b.Set(keyFile(tagFile, rec.id, r.leaf, r.entry), r.encode(), nil)
+	})
+	return errors.Join(err, s.commit(b, true))
 }

@@ -47,7 +47,7 @@ func (s *Store) verifyPlace(ctx context.Context, rec *record, full bool, sum *Ve
 		return err
 	}
 	before := sum.Bytes
-	v := &verifier{s: s, rec: rec, full: full, old: bits, bits: append(bitmap(nil), bits...), workers: make(chan struct{}, runtime.GOMAXPROCS(0))}
+	v := &verifier{s: s, rec: rec, full: full, old: bits, bits: append(bitmap(nil), bits...), hurt: map[*row]string{}, workers: make(chan struct{}, runtime.GOMAXPROCS(0))}
 	if progress != nil {
 		v.progress = func(bytes int64) { progress(before + bytes) }
 	}
@@ -78,7 +78,8 @@ type verifier struct {
 	rows   []*row // to be stored: new stats
 	fit    []*row // no longer unfit
 	unfit  map[string]string
-	reason string // of the first bad file
+	reason string          // of the first bad file
+	hurt   map[*row]string // the first chunk of it that cannot be read
 }
 
 func (v *verifier) run(ctx context.Context) error {
@@ -106,6 +107,9 @@ func (v *verifier) file(ctx context.Context, r *row) error {
 		defer f.Close()
 		fi, err = f.Stat()
 	}
+	if isTransient(err) {
+		return fmt.Errorf("look at %s: %w", abs, err)
+	}
 	why := unfit(fi, err, r.stat)
 	if err != nil || !fi.Mode().IsRegular() {
 		v.missing(r, abs, why)
@@ -123,7 +127,7 @@ func (v *verifier) file(ctx context.Context, r *row) error {
 		return err
 	}
 	after, err := f.Stat()
-	if err != nil || chunker.StatOf(after) != chunker.StatOf(fi) {
+	if err != nil || !chunker.StatOf(after).Same(chunker.StatOf(fi)) {
 		v.missing(r, abs, "is changing right now")
 		return nil
 	}
@@ -192,6 +196,11 @@ func (v *verifier) hashLeaves(ctx context.Context, f *os.File, r *row, good bitm
 			n, err := f.ReadAt(buf[:size], offset)
 			if n < size && err != io.EOF {
 				v.s.cfg.Logger.Warn("read failed", "path", f.Name(), "offset", offset, "error", err)
+				v.mu.Lock()
+				if v.hurt[r] == "" {
+					v.hurt[r] = fmt.Sprintf("; chunk %d, at byte %d, cannot be read: %s", k, offset, bare(err))
+				}
+				v.mu.Unlock()
 			}
 			if n < size {
 				continue
@@ -241,7 +250,7 @@ func (v *verifier) done(r *row, abs, why string, is chunker.FileStat, good bitma
 	case n == 0:
 		v.report.OK++
 	case why == "":
-		v.bad(r, FileDamaged, n, fmt.Sprintf("%s: %d of %d chunks are damaged", called(r, abs), n, r.cut.leaves))
+		v.bad(r, FileDamaged, n, fmt.Sprintf("%s: %d of %d chunks are damaged%s", called(r, abs), n, r.cut.leaves, v.hurt[r]))
 	default:
 		v.bad(r, FileChanged, n, fmt.Sprintf("%s %s", called(r, abs), why))
 	}

@@ -64,7 +64,7 @@ func (v *view) read(i int, buf []byte, off int) (n, size int, err error) {
 		if err == io.EOF {
 			return 0, 0, v.changed(row, "was truncated while it was read")
 		}
-		return 0, 0, v.changed(row, "cannot be read: "+err.Error())
+		return 0, 0, v.unread(row, i, err)
 	}
 	return want, size, nil
 }
@@ -158,15 +158,16 @@ func (v *view) open(row *row) error {
 			return nil
 		}
 		v.at = now
-		if why := unfitPath(path, row.stat); why != "" {
+		why, err := unfitPath(path, row.stat)
+		if why != "" {
 			return v.changed(row, why)
 		}
-		return nil
+		return err
 	}
 	v.closeFile()
 	f, err := os.OpenFile(path, openRead, 0)
 	var why string
-	if isTransient(err) {
+	if isTransient(err) || isIO(err) {
 		return fmt.Errorf("open %s: %w", path, err)
 	}
 	if err != nil {
@@ -192,6 +193,17 @@ func (v *view) changed(row *row, why string) error {
 		return err
 	}
 	return fmt.Errorf("%s: %w: %s", v.rec.root, ErrChanged, reason)
+}
+
+// unread takes up a failed read of leaf i. The fault of a bad sector reaches no further than that leaf.
+func (v *view) unread(row *row, i int, err error) error {
+	if !isIO(err) {
+		return fmt.Errorf("read leaf %d of %s: %w", i, v.rec.root, err)
+	}
+	if err := v.s.markDamaged(v.rec, row, i, "cannot be read: "+bare(err)); err != nil {
+		return err
+	}
+	return fmt.Errorf("read leaf %d of %s: %w: %w", i, v.rec.root, ErrChanged, err)
 }
 
 func (v *view) closeFile() {
