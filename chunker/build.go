@@ -36,6 +36,11 @@ type Config struct {
 	// nested too deep, excluded. The path is relative to the root, slash separated.
 	Skip func(path string, err error)
 
+	// Known tells the digests of the chunks of a file that was hashed before and has the same stat since, by the index of
+	// the chunk; nil: it must be read. The chunks must be those of the Profile. It is asked from any goroutine, with the path
+	// as in Skip, and of no empty file.
+	Known func(path string, is FileStat) func(chunk int) [32]byte
+
 	// Progress gets cumulative counts, serially, some ten times a second and
 	// once at the end.
 	Progress func(files, bytes int64)

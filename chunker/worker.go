@@ -42,9 +42,9 @@ func (w *worker) run(ctx context.Context) {
 // file hashes one file and puts it into its directory.
 func (w *worker) file(ctx context.Context, j job) {
 	rel, abs := j.dir.path(j.i)
-	c, st, err := w.hash(ctx, j.dir.f, j.dir.kids[j.i].name, abs)
+	c, st, err := w.hash(ctx, j.dir.f, j.dir.kids[j.i].name, rel, abs)
 	for try := 1; try < hashTries && !j.dir.lone && errors.Is(err, ErrChanged); try++ {
-		c, st, err = w.hash(ctx, j.dir.f, j.dir.kids[j.i].name, abs)
+		c, st, err = w.hash(ctx, j.dir.f, j.dir.kids[j.i].name, rel, abs)
 	}
 	switch {
 	case err == nil:
@@ -72,8 +72,8 @@ func (w *worker) file(ctx context.Context, j job) {
 	w.release(j.dir)
 }
 
-// hash makes one pass over the file name in dir, or at path if dir is nil.
-func (w *worker) hash(ctx context.Context, dir *os.File, name, path string) (child, FileStat, error) {
+// hash makes one pass over the file name in dir, or at path if dir is nil; rel is its path in the tree.
+func (w *worker) hash(ctx context.Context, dir *os.File, name, rel, path string) (child, FileStat, error) {
 	f, err := openFile(dir, name, path)
 	if err != nil {
 		return child{}, FileStat{}, err
@@ -91,6 +91,10 @@ func (w *worker) hash(ctx context.Context, dir *os.File, name, path string) (chi
 		a = attrsOf(fi)
 	}
 	st := StatOf(fi)
+	if digest := w.known(rel, st); digest != nil {
+		c, err := w.reuse(digest, st.Size, a)
+		return c, st, err
+	}
 	var c child
 	if st.Size <= int64(w.cfg.Profile.ChunkSize) {
 		c, err = w.single(f, fi, a)

@@ -2,6 +2,8 @@ package node
 
 import (
 	"errors"
+	"strings"
+	"syscall"
 
 	"shoal/chunker"
 	"shoal/node/api"
@@ -11,18 +13,48 @@ import (
 // homeError is userError for what stands in the way of opening the home: there the next
 // step is about the home, not about a destination.
 func homeError(err error) error {
-	err = userError(err)
-	var e *api.Error
-	if errors.As(err, &e) {
-		switch e.Code {
-		case api.ReadOnly:
-			return e.WithHint("The home is where shoal keeps its index: make it writable, or choose another with --home.")
-		case api.NoSpace:
-			return e.WithHint("The home is where shoal keeps its index: free some space there, or choose another with --home.")
+	if e := aboutHome(err, true); e != nil {
+		return e
+	}
+	return userError(err)
+}
+
+// aboutHome gives an error of the home its code and next step, which names the disk that is meant; nil: it is none. sure: it
+// is about the home though it does not say so.
+func aboutHome(err error, sure bool) error {
+	var done *api.Error
+	if err == nil || errors.As(err, &done) {
+		return err
+	}
+	where := ""
+	var h *store.HomeError
+	if errors.As(err, &h) {
+		sure, where = true, " "+h.Home
+		if h.Mount != "" && h.Mount != h.Home {
+			where += " (on the disk mounted at " + h.Mount + ")"
 		}
 	}
-	return err
+	for _, row := range [...]struct {
+		is   error
+		code api.Code
+		hint string
+	}{
+		{store.ErrIndexDamaged, api.Damaged, hintDoctor},
+		{store.ErrIndexOld, api.Damaged, hintDoctor},
+		{store.ErrExhausted, api.Internal, "Give shoal more descriptors (`ulimit -n 1024`), or close other programs; a running daemon goes on by itself."},
+		{store.ErrNoSpace, api.NoSpace, "Free some space in the home%s, where shoal keeps its index, or choose another with --home. Serving and `shoal rm` work meanwhile."},
+		{store.ErrReadOnly, api.ReadOnly, "Make the home%s, where shoal keeps its index, writable, or choose another with --home."},
+		{store.ErrDenied, api.ReadOnly, "Make the home%s, where shoal keeps its index, writable for you, or choose another with --home."},
+		{syscall.EIO, api.Internal, "The disk of the home%s fails: look at the system's log, and save what is on it."},
+	} {
+		if (sure || row.code == api.Damaged) && errors.Is(err, row.is) {
+			return api.Errorf(row.code, "%w", err).WithHint("%s", strings.ReplaceAll(row.hint, "%s", where))
+		}
+	}
+	return nil
 }
+
+const hintDoctor = "`shoal doctor` says what is wrong with the home; `shoal doctor --repair` makes the index anew from the shared files, and keeps the old one."
 
 // userError gives an error of the parts below the code and the next step that a
 // user needs. Errors it does not know pass as they are.
@@ -34,6 +66,9 @@ func userError(err error) error {
 	if errors.As(err, &done) {
 		return err
 	}
+	if e := aboutHome(err, false); e != nil {
+		return e
+	}
 	for _, row := range [...]struct {
 		is   error
 		code api.Code
@@ -44,6 +79,7 @@ func userError(err error) error {
 		{store.ErrNotFound, api.NotFound, "`shoal ls` lists the shares."},
 		{store.ErrExists, api.Exists, "Choose another destination with -o. --force would replace the files of these names, one by one; never a directory, nor what is not in the share."},
 		{store.ErrNoSpace, api.NoSpace, "Free some space and run the same command: it goes on where it stopped."},
+		{store.ErrExhausted, api.Internal, "Give shoal more descriptors (`ulimit -n 1024`) and run the same command: it goes on where it stopped."},
 		{store.ErrReadOnly, api.ReadOnly, "Choose another destination with -o."},
 		{store.ErrDenied, api.ReadOnly, "Choose another destination with -o."},
 		{store.ErrNoDir, api.ReadOnly, "Make the directory first, or choose another destination with -o."},

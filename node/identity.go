@@ -10,6 +10,9 @@ import (
 
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/peer"
+
+	"shoal/node/api"
+	"shoal/node/store"
 )
 
 // keyFile holds the node's Ed25519 private key, as libp2p marshals it (protobuf).
@@ -45,7 +48,15 @@ func loadOrCreateKey(home string) (crypto.PrivKey, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return key, err
 	}
-	key, _, err = crypto.GenerateEd25519Key(rand.Reader)
+	if store.Used(home) {
+		return nil, keyError("the identity key %s is missing, and there are shares that links and other peers know by it", path)
+	}
+	return createKey(path)
+}
+
+// createKey makes a key unless there is one by then.
+func createKey(path string) (crypto.PrivKey, error) {
+	key, _, err := crypto.GenerateEd25519Key(rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("make identity key: %w", err)
 	}
@@ -66,7 +77,30 @@ func readKey(path string) (crypto.PrivKey, error) {
 	}
 	key, err := crypto.UnmarshalPrivateKey(raw)
 	if err != nil {
-		return nil, fmt.Errorf("identity key %s is damaged (move it away to get a new identity): %w", path, err)
+		return nil, keyError("the identity key %s is damaged: %w", path, err)
 	}
 	return key, nil
+}
+
+// keyError says what is wrong with the key and what a user can do.
+func keyError(format string, args ...any) error {
+	return api.Errorf(api.Damaged, format, args...).WithHint("Put it back from a backup. If there is none, `shoal doctor --repair --new-identity` makes another: " +
+		"links that name this peer then no longer lead to it, those that name only the CID do.")
+}
+
+// ReplaceKey makes a new identity; a key that is there is kept under another name, which is returned.
+func ReplaceKey(home string) (id peer.ID, kept string, err error) {
+	path := filepath.Join(home, keyFile)
+	if _, err := os.Lstat(path); err == nil {
+		kept = store.AsideName(path)
+		if err := os.Rename(path, kept); err != nil {
+			return "", "", fmt.Errorf("move the old key aside: %w", err)
+		}
+	}
+	key, err := createKey(path)
+	if err != nil {
+		return "", kept, err
+	}
+	id, err = peer.IDFromPrivateKey(key)
+	return id, kept, err
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 
 	"github.com/ipfs/go-cid"
 
@@ -40,8 +41,18 @@ func (n *Node) apiShare(s store.Share, link func(store.Share) string) api.Share 
 		Size: s.Size, Files: int64(s.Files), Chunks: int64(s.Leaves),
 		Have: int64(s.Have), HaveBytes: s.HaveBytes,
 		State: state, Reason: reason, Gone: s.State == store.Changed && gone(s.Path),
-		Select: s.Select, Link: link(s), Added: s.Added,
+		Select: s.Select, Link: link(s), Added: s.Added, Places: apiPlaces(s.Places),
 	}
+}
+
+func apiPlaces(places []store.Place) (out []api.Place) {
+	for _, p := range places {
+		out = append(out, api.Place{
+			Path: p.Path, Name: p.Name, State: api.State(p.State.String()), Reason: p.Reason,
+			Have: int64(p.Have), HaveBytes: p.HaveBytes,
+		})
+	}
+	return out
 }
 
 // gone tells whether nothing is at path.
@@ -82,7 +93,7 @@ func (n *Node) shareNamed(ref string) (cid.Cid, error) {
 	}
 	known := make([]api.Share, 0, len(shares))
 	for _, s := range shares {
-		known = append(known, api.Share{CID: s.Root.KeyString(), Name: s.Name, Path: s.Path})
+		known = append(known, api.Share{CID: s.Root.KeyString(), Name: s.Name, Path: s.Path, Places: apiPlaces(s.Places)})
 	}
 	s, err := api.MatchShare(known, ref)
 	if err != nil {
@@ -137,11 +148,18 @@ func countBits(bits []byte, first, count int) int {
 	return have
 }
 
-// Remove forgets a share; an unfinished download is stopped first.
+// Remove forgets a share; an unfinished download is stopped first. The path of one place of several forgets that alone.
 func (n *Node) Remove(ctx context.Context, ref string) (api.Share, error) {
 	s, root, err := n.find(ref)
 	if err != nil {
-		return s, err
+		return api.Share{CID: api.RefCID(ref), State: api.StateChanged}, n.removeVersion(ref, err)
+	}
+	if i := slices.IndexFunc(s.Places, func(p api.Place) bool { return p.Path == ref }); i >= 0 && len(s.Places) > 1 {
+		if err := n.store.RemovePlace(ref); err != nil {
+			return s, userError(err)
+		}
+		s.Path, s.Places = ref, s.Places[i:i+1]
+		return s, nil
 	}
 	stopped := false
 	if f := n.fetching(root); f != nil {
@@ -163,4 +181,13 @@ func (n *Node) Remove(ctx context.Context, ref string) (api.Share, error) {
 	}
 	n.forgetFailure(root)
 	return s, nil
+}
+
+// removeVersion forgets an older version, which only its CID names. notFound is the error if there is none.
+func (n *Node) removeVersion(ref string, notFound error) error {
+	root, err := cid.Decode(api.RefCID(ref))
+	if err != nil || n.store.Remove(root) != nil {
+		return notFound
+	}
+	return nil
 }

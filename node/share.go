@@ -2,8 +2,8 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -27,10 +27,15 @@ func (n *Node) Share(ctx context.Context, req api.ShareRequest, progress func(ap
 	report := newReporter(progress)
 	imp := n.store.Import()
 	defer imp.Abort()
+	known, err := imp.Known(req.Path)
+	if err != nil {
+		n.log.Warn("all files are hashed", "path", req.Path, "err", err)
+	}
 	tree, err := chunker.Build(ctx, req.Path, chunker.Config{
 		Exclude:  []string{n.set.home}, // it holds the private key, and changes all the time
 		NoHidden: req.NoHidden,
 		Preserve: req.Preserve,
+		Known:    known,
 		Skip: func(path string, err error) {
 			issue := api.Issue{Path: path, Code: api.AsError(userError(err)).Code, Reason: err.Error()}
 			result.SkippedCount++
@@ -46,13 +51,14 @@ func (n *Node) Share(ctx context.Context, req api.ShareRequest, progress func(ap
 	if err != nil {
 		return result, userError(err)
 	}
-	name := req.Name
-	if name == "" {
-		name = filepath.Base(req.Path)
-	}
-	share, err := imp.Commit(ctx, tree, req.Path, name)
+	share, err := imp.Commit(ctx, tree, req.Path, req.Name)
 	if err != nil {
 		return result, userError(err)
+	}
+	if c := imp.Changes(); c != nil {
+		if result.Changes, err = n.replaced(ctx, c); err != nil {
+			return result, err
+		}
 	}
 	n.forgetFailure(share.Root)
 	if err := n.provide(ctx, share.Root); err != nil {
@@ -67,6 +73,23 @@ func (n *Node) Share(ctx context.Context, req api.ShareRequest, progress func(ap
 		result.Findable, err = n.awaitFindable(ctx, share.Root)
 	}
 	return result, err
+}
+
+// replaced tells what sharing a path again found. A root that lies nowhere any more is no longer announced: what is
+// left of it is served to those who know.
+func (n *Node) replaced(ctx context.Context, c *store.Changes) (*api.Changes, error) {
+	out := &api.Changes{New: int64(c.New), Changed: int64(c.Changed), Gone: int64(c.Gone), Unchanged: int64(c.Unchanged)}
+	if !c.Replaced.Defined() {
+		return out, nil
+	}
+	out.Replaced = c.Replaced.String()
+	if _, err := n.store.Share(c.Replaced); n.dht == nil || !errors.Is(err, store.ErrNotFound) {
+		return out, nil
+	}
+	if err := n.dht.Unprovide(ctx, c.Replaced); err != nil {
+		return out, fmt.Errorf("withdraw %s: %w", c.Replaced, err)
+	}
+	return out, nil
 }
 
 // provide announces a root, now and from then on.

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"shoal/node/api"
@@ -116,9 +117,13 @@ func verifyResult(cid, name, path string, bytes int64, checked store.VerifyRepor
 		Files: int64(checked.Files), Bytes: bytes, Checked: checked.Bytes,
 		IssueCount: int64(len(checked.Bad)),
 	}
-	r.Gone = !r.OK && gone(path)
+	if r.Gone = !r.OK; r.Gone { // all that is wrong is that nothing is at one path any more
+		r.Path = checked.Bad[0].Place
+		same := func(f store.FileReport) bool { return f.Place == r.Path && f.Status == store.FileMissing }
+		r.Gone = gone(r.Path) && !slices.ContainsFunc(checked.Bad, func(f store.FileReport) bool { return !same(f) })
+	}
 	for _, bad := range checked.Bad[:min(len(checked.Bad), api.MaxListed)] {
-		at := filepath.Join(path, filepath.FromSlash(bad.Path))
+		at := filepath.Join(bad.Place, filepath.FromSlash(bad.Path))
 		r.Issues = append(r.Issues, api.Issue{Path: at, Code: fileCodes[bad.Status], Reason: bad.Reason})
 	}
 	return r

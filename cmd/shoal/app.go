@@ -37,7 +37,7 @@ var everyExit = []int{exitOK, exitFailure, exitUsage, exitInterrupted}
 func verbs() []verb {
 	return []verb{
 		shareVerb(), getVerb(), catVerb(), findVerb(), whyVerb(), lsVerb(), rmVerb(), verifyVerb(), cidVerb(),
-		daemonVerb(), statusVerb(), peersVerb(), limitVerb(), networkVerb(), idVerb(), configVerb(), versionVerb(),
+		daemonVerb(), statusVerb(), doctorVerb(), peersVerb(), limitVerb(), networkVerb(), idVerb(), configVerb(), versionVerb(),
 	}
 }
 

@@ -112,8 +112,22 @@ func (c *call) listShares(shares []api.Share) error {
 				printable(s.Name), size(s.Size), s.Files, s.State, haveOf(s.State, s.Have, s.Chunks), s.CID)
 		}
 	})
+	c.sayPlaces(shares)
 	c.sayChanged(shares)
 	return err
+}
+
+// sayPlaces tells where the shares are that lie at several places.
+func (c *call) sayPlaces(shares []api.Share) {
+	for _, s := range shares {
+		if len(s.Places) < 2 {
+			continue
+		}
+		c.printf("%s is at\n", printable(s.Name))
+		for _, p := range s.Places {
+			c.printf("  %s  %s\n", printable(p.Path), p.State)
+		}
+	}
 }
 
 // sayChanged tells of the shares that are not served as they were, at most some.

@@ -15,6 +15,11 @@ func shareVerb() verb {
 		about: `Indexes each PATH where it is, copying nothing, and prints one link a path. Who has the link can fetch it while this node or anyone who
 has fetched it is reachable. Without a running daemon it goes on serving until Ctrl-C.
 
+One path is one share: sharing a path again replaces what was shared there, says what has changed, and reads only files whose size, times
+or inode changed. The version before is served for another day to those who ask for it, as far as its files are still there; it is not
+listed or announced. The same content at a second path is a second place of the same share: it is served from any place where it is
+right, and a new --name is taken.
+
 With --wait it comes back once enough other peers know that this node has it, so that anyone in the network finds it by its CID; if that
 does not happen within 30 seconds (5 where there is no other peer), it says why and ends with 3. The path stays shared and announced.
 
@@ -100,11 +105,22 @@ func (c *call) shareOne(ctx context.Context, s api.Service, path string) error {
 	if !c.quiet {
 		c.note("%s: %s, %s, indexed in %s", printable(res.Name), count(res.Files, "file"), size(res.Size), duration(res.Seconds))
 	}
-	if res.SkippedCount > 0 {
+	if c.sayChanges(res); res.SkippedCount > 0 {
 		c.note("warning: %s left out of %s", count(res.SkippedCount, "path"), printable(path))
 	}
 	c.printf("%s\n", res.Link)
 	return c.findable(path, res)
+}
+
+// sayChanges tells what sharing a path again found.
+func (c *call) sayChanges(res api.ShareResult) {
+	switch ch := res.Changes; {
+	case c.quiet || ch == nil:
+	case ch.Replaced == "":
+		c.note("%s was shared already and has not changed", printable(res.Name))
+	default:
+		c.note("since it was shared last: %s new, %d changed, %d gone, %d unchanged", count(ch.New, "file"), ch.Changed, ch.Gone, ch.Unchanged)
+	}
 }
 
 // findable tells whether others can find what was shared, if that was asked for.

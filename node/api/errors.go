@@ -20,7 +20,7 @@ const (
 	Unavailable Code = "unavailable" // nobody has it
 	Timeout     Code = "timeout"     // the deadline came first
 	Changed     Code = "changed"     // a file is not what it was when it was indexed
-	Damaged     Code = "damaged"     // content does not match its CID
+	Damaged     Code = "damaged"     // content does not match its CID, or a home is not sound
 	Exists      Code = "exists"      // the destination is there and different
 	NoSpace     Code = "no_space"    // the disk or quota is full
 	ReadOnly    Code = "read_only"   // the destination cannot be written: read-only, or no permission

@@ -5,15 +5,15 @@ import (
 	"strings"
 )
 
-// MatchShare finds the share that a ref names: its CID (bare, or with /ipfs/ or ipfs:// before it), else its absolute path,
-// else its name. Only a name can be ambiguous. Codes: not_found, conflict.
+// MatchShare finds the share that a ref names: its CID (bare, or with /ipfs/ or ipfs:// before it), else the absolute path
+// of any place of it, else its name or that of a place. Only a name can be ambiguous. Codes: not_found, conflict.
 func MatchShare(shares []Share, ref string) (Share, error) {
 	if ref == "" {
 		return Share{}, Errorf(Invalid, "no share named")
 	}
 	id := RefCID(ref)
 	for _, s := range shares {
-		if s.CID == id || s.Path == ref {
+		if s.CID == id || s.Path == ref || slices.ContainsFunc(s.Places, func(p Place) bool { return p.Path == ref }) {
 			return s, nil
 		}
 	}
@@ -21,7 +21,8 @@ func MatchShare(shares []Share, ref string) (Share, error) {
 	for _, s := range shares {
 		// A share that is also being fetched to another place is listed twice.
 		twice := slices.ContainsFunc(named, func(t Share) bool { return t.CID == s.CID })
-		if s.Name == ref && !twice {
+		called := s.Name == ref || slices.ContainsFunc(s.Places, func(p Place) bool { return p.Name == ref })
+		if called && !twice {
 			named = append(named, s)
 		}
 	}

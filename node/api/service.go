@@ -50,7 +50,8 @@ type Service interface {
 	// unfinished download it gives those known so far. Codes: not_found, conflict (an ambiguous name).
 	Entries(ctx context.Context, ref string) ([]Entry, error)
 
-	// Remove forgets a share and returns what it was. The user's file stays; an unfinished download loses its .part.
+	// Remove forgets a share and returns what it was. A path forgets only that place of it, which Share.Places then holds alone.
+	// The user's file stays; an unfinished download loses its .part.
 	// Codes: not_found, conflict (an ambiguous name).
 	Remove(ctx context.Context, ref string) (Share, error)
 

@@ -32,7 +32,19 @@ type ShareResult struct {
 	SkippedCount int64   `json:"skipped_count,omitempty"`
 	Skipped      []Issue `json:"skipped,omitempty"` // paths left out, at most MaxListed
 
+	Changes *Changes `json:"changes,omitempty"` // where the path was shared before
+
 	Findable *Findable `json:"findable,omitempty"` // where ShareRequest.Wait asked for it
+}
+
+// Changes says how what is at a path compares with what was shared there before. That is served for another day, as far
+// as it is still there, but neither listed nor announced.
+type Changes struct {
+	Replaced  string `json:"replaced,omitempty"` // the CID that was there; "": the same
+	New       int64  `json:"new"`                // files
+	Changed   int64  `json:"changed"`
+	Gone      int64  `json:"gone"`
+	Unchanged int64  `json:"unchanged"`
 }
 
 // Findable says whether others can find a share by its CID alone. It is announced further in any case.
@@ -151,6 +163,17 @@ type Share struct {
 	Select    []string  `json:"select,omitempty"` // the paths asked for; none: everything
 	Link      string    `json:"link"`
 	Added     time.Time `json:"added"`
+	Places    []Place   `json:"places,omitempty"` // where it lies; of an unfinished download none
+}
+
+// Place is one path where a shared root lies. Each chunk is served from the first place where it is right.
+type Place struct {
+	Path      string `json:"path"` // absolute
+	Name      string `json:"name"`
+	State     State  `json:"state"`            // complete or changed
+	Reason    string `json:"reason,omitempty"` // why it is changed
+	Have      int64  `json:"have"`             // leaves that are right there
+	HaveBytes int64  `json:"have_bytes"`
 }
 
 // Kind tells the entries of a tree apart.

@@ -55,6 +55,7 @@ type Download struct {
 
 	zeros []span // leaves of zeros to be made holes
 	brought
+	late
 	local *localCopy // nil: not started
 
 	writes leafLocks
@@ -118,6 +119,9 @@ func (d *Download) AddNode(block []byte) error {
 // checks, and brings what need not be fetched.
 func (d *Download) known(ctx context.Context) error {
 	if err := d.addLocalNodes(); err != nil {
+		return err
+	}
+	if err := d.lateStock(ctx); err != nil {
 		return err
 	}
 	if err := d.ready(ctx); err != nil {

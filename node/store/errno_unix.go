@@ -20,4 +20,20 @@ func isTransient(err error) bool {
 // isIO tells that the disk failed, which says nothing of what the file holds.
 func isIO(err error) bool { return errors.Is(err, syscall.EIO) }
 
+// isExhausted tells that the process or the system has no descriptor left.
+func isExhausted(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+}
+
+// isResource tells errors of the disk or the process from those of the data.
+func isResource(err error) bool {
+	for _, e := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EACCES, syscall.EPERM, syscall.EMFILE,
+		syscall.ENFILE, syscall.ENOMEM, syscall.EIO, syscall.ENOTDIR, syscall.ENODEV, syscall.ENXIO, syscall.ESTALE} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
 func isReadOnly(err error) bool { return errors.Is(err, syscall.EROFS) }

@@ -20,4 +20,12 @@ func isIO(err error) bool {
 	return errors.Is(err, windows.ERROR_CRC) || errors.Is(err, windows.ERROR_IO_DEVICE)
 }
 
+// isExhausted tells that the process has no handle left.
+func isExhausted(err error) bool { return errors.Is(err, windows.ERROR_TOO_MANY_OPEN_FILES) }
+
+// isResource tells errors of the disk or the process from those of the data.
+func isResource(err error) bool {
+	return isNoSpace(err) || isTransient(err) || isReadOnly(err) || errors.Is(err, windows.ERROR_ACCESS_DENIED)
+}
+
 func isReadOnly(err error) bool { return errors.Is(err, windows.ERROR_WRITE_PROTECT) }

@@ -8,6 +8,9 @@ import (
 
 // Errors that callers branch on.
 var (
+	ErrIndexDamaged = errors.New("the index is damaged")
+	ErrIndexOld     = errors.New("the index is older than it was")
+
 	ErrLocked     = errors.New("another daemon uses this home")
 	ErrNewer      = errors.New("this home was written by a newer shoal")
 	ErrNotFound   = errors.New("not shared here")
@@ -22,6 +25,7 @@ var (
 	ErrNoDir      = errors.New("no such directory to put it in")
 	ErrIncomplete = errors.New("the download is not complete")
 	ErrNoMatch    = errors.New("no such path in the share")
+	ErrExhausted  = errors.New("too many open files")
 	ErrClosed     = errors.New("closed")
 )
 
@@ -33,6 +37,8 @@ func fsError(op, path string, err error) error {
 		return nil
 	case isNoSpace(err):
 		return fmt.Errorf("%s %s: %w: %w", op, path, ErrNoSpace, err)
+	case isExhausted(err):
+		return fmt.Errorf("%s %s: %w: %w", op, path, ErrExhausted, err)
 	case isReadOnly(err):
 		return fmt.Errorf("%s %s: %w: %w", op, path, ErrReadOnly, err)
 	case errors.Is(err, fs.ErrPermission):

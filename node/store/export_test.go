@@ -82,6 +82,25 @@ func (s *Store) Records() (n int, err error) {
 	return n, err
 }
 
+// Spoil deletes the last key of a tag, or, with value, gives it that value.
+func (s *Store) Spoil(tag byte, value []byte) error {
+	var last []byte
+	if err := s.each([]byte{tag}, func(key, _ []byte) error {
+		last = append(last[:0], key...)
+		return nil
+	}); err != nil {
+		return err
+	}
+	b := s.db.NewBatch()
+	defer b.Close()
+	if value == nil {
+		_ = b.Delete(last, nil)
+	} else {
+		_ = b.Set(last, value, nil)
+	}
+	return s.apply(b, true)
+}
+
 // MoveForTest records that a download is to move to t, and no more, as a crash leaves it.
 func (s *Store) MoveForTest(t Target) error {
 	rec, err := s.record(tagDownload, t.Root)

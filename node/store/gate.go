@@ -9,12 +9,17 @@ type gate struct {
 	idle   sync.Cond
 	inside int
 	shut   bool
+	paused bool
 }
 
 // enter asks to use the index; ErrClosed once it is being closed.
 func (g *gate) enter() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.idle.L = &g.mu
+	for g.paused {
+		g.idle.Wait()
+	}
 	if g.shut {
 		return ErrClosed
 	}
@@ -39,4 +44,20 @@ func (g *gate) close() {
 	for g.inside > 0 {
 		g.idle.Wait()
 	}
+}
+
+// pause has those who come wait until resume, if nobody is inside: who is may have to come in again.
+func (g *gate) pause() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.paused = g.inside == 0 && !g.shut
+	return g.paused
+}
+
+func (g *gate) resume() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.paused = false
+	g.idle.L = &g.mu
+	g.idle.Broadcast()
 }

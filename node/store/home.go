@@ -13,7 +13,8 @@ import (
 // formatVersion of the home. A newer binary migrates an older home in Open; an
 // older binary refuses a newer one.
 //
-// 2: file rows hold the time of change and the device. Those of version 1 are read as they are.
+// 2: file rows hold the time of change and the device; those of version 1 are read as they are. There is a journal, and the
+// log of the index shows damage.
 const formatVersion = 2
 
 // Names inside the home. The format is a file of its own, not a record, so that an
@@ -24,54 +25,93 @@ const (
 	indexName  = "index"
 )
 
-// openHome makes and locks the directory and checks its format version.
-func openHome(home string) (lock *os.File, err error) {
+// openHome makes and locks the directory and checks its format version. fresh: nothing
+// was ever kept here. mayRead: a home that cannot be written is opened for reading.
+func openHome(home string, mayRead bool) (lock *os.File, fresh, readOnly bool, err error) {
 	if err := os.MkdirAll(home, 0o700); err != nil {
-		return nil, fsError("make home", home, err)
+		return nil, false, false, fsError("make home", home, err)
+	}
+	path := filepath.Join(home, lockName)
+	lock, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if readOnly = err != nil && mayRead && (isReadOnly(err) || errors.Is(err, fs.ErrPermission)); readOnly {
+		lock, err = os.Open(path)
+	}
+	if err != nil {
+		return nil, false, false, fsError("open lock of home", home, err)
 	}
 	// It holds a private key and the names of what is shared.
-	if fi, err := os.Stat(home); err == nil && fi.Mode().Perm()&0o077 != 0 {
-		if err := os.Chmod(home, 0o700); err != nil {
-			return nil, fsError("close home to others", home, err)
+	if fi, serr := os.Stat(home); serr == nil && fi.Mode().Perm()&0o077 != 0 && !readOnly {
+		if err = os.Chmod(home, 0o700); err != nil {
+			lock.Close()
+			return nil, false, false, fsError("close home to others", home, err)
 		}
-	}
-	lock, err = os.OpenFile(filepath.Join(home, lockName), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, fsError("open lock of home", home, err)
 	}
 	if err = lockFile(lock); err != nil {
 		err = fmt.Errorf("lock home %s: %w", home, err)
 	} else {
-		err = checkFormat(home)
+		fresh, err = checkFormat(home)
 	}
 	if err != nil {
 		lock.Close()
-		return nil, err
+		return nil, false, false, err
 	}
-	return lock, nil
+	return lock, fresh, readOnly, nil
 }
 
-// checkFormat reads the version, or writes it into a new home.
-func checkFormat(home string) error {
+// checkFormat reads the version. fresh: the home is new, or making it was cut short.
+func checkFormat(home string) (fresh bool, err error) {
 	path := filepath.Join(home, formatName)
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return writeFormat(path)
+		// Without a format but with a journal that tells of shares, the format was lost.
+		return !hasShares(home), nil
 	}
 	if err != nil {
-		return fsError("read", path, err)
+		return false, fsError("read", path, err)
 	}
 	v, err := strconv.Atoi(strings.TrimSpace(string(b)))
 	if err != nil || v < 1 {
-		return fmt.Errorf("read %s: %q is no format version", path, b)
+		return false, fmt.Errorf("read %s: %w: %q is no format version", path, ErrIndexDamaged, b)
 	}
-	switch {
-	case v > formatVersion:
-		return fmt.Errorf("open home %s: %w: format %d, this binary reads up to %d", home, ErrNewer, v, formatVersion)
-	case v < formatVersion:
-		return writeFormat(path)
+	if v > formatVersion {
+		return false, fmt.Errorf("open home %s: %w: format %d, this binary reads up to %d", home, ErrNewer, v, formatVersion)
 	}
-	return nil
+	return v == 1 && unused(home), nil
+}
+
+// hasShares tells whether the journal tells of a share or download.
+func hasShares(home string) bool {
+	t, err := readJournal(filepath.Join(home, journalName))
+	return err == nil && len(t.now) > 0
+}
+
+// unused tells whether an older shoal was cut short when it had made a format and no more.
+func unused(home string) bool {
+	for _, name := range []string{indexName, journalName, "identity.key"} {
+		if _, err := os.Lstat(filepath.Join(home, name)); !errors.Is(err, fs.ErrNotExist) {
+			return false
+		}
+	}
+	return true
+}
+
+// Used tells whether something is shared or fetched in home, as far as can be told from what lies beside the index.
+func Used(home string) bool {
+	if _, err := os.Lstat(filepath.Join(home, journalName)); err == nil {
+		return hasShares(home)
+	}
+	_, err := os.Lstat(filepath.Join(home, formatName)) // by an older shoal, which kept no journal
+	return err == nil
+}
+
+// raiseFormat writes the version of this binary, once the home is of it.
+func raiseFormat(home string) error {
+	path := filepath.Join(home, formatName)
+	b, err := os.ReadFile(path)
+	if err == nil && strings.TrimSpace(string(b)) == strconv.Itoa(formatVersion) {
+		return nil
+	}
+	return writeFormat(path)
 }
 
 // writeFormat makes the file whole or not at all.

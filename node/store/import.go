@@ -27,6 +27,9 @@ type Import struct {
 	size int  // bytes in mem
 	disk bool // some nodes are in the index
 
+	prior   *prior   // what lay at the path, once Known has looked; may be nil
+	changes *Changes // set by Commit where something lay there
+
 	claimed bool // by the Download that imports what it found at its destination
 	once    sync.Once
 }
@@ -35,6 +38,25 @@ type Import struct {
 func (s *Store) Import() *Import {
 	return &Import{s: s, mem: map[cid.Cid][]byte{}}
 }
+
+// Known looks up what was shared at path before, and gives chunker.Config.Known for it: files that have the same
+// stat since then need not be read. nil: nothing was.
+func (im *Import) Known(path string) (func(path string, is chunker.FileStat) func(int) [digestSize]byte, error) {
+	path, err := filepath.Abs(path)
+	if err == nil {
+		im.prior, err = im.s.priorAt(path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look up what was shared at %s: %w", path, err)
+	}
+	if im.prior == nil {
+		return nil, nil
+	}
+	return im.prior.known, nil
+}
+
+// Changes is what Commit found beside what was shared at the path before; nil: nothing was, or Known was not called.
+func (im *Import) Changes() *Changes { return im.changes }
 
 // PutNode keeps an inner node until Commit. It has the signature of Build's put.
 func (im *Import) PutNode(c cid.Cid, block []byte) error {
@@ -124,6 +146,9 @@ func (im *Import) commit(ctx context.Context, t *chunker.Tree, path, name string
 		return Share{}, fmt.Errorf("%w: %s", ErrBusy, t.Root)
 	}
 	if sh, ok, err := im.s.keepPlace(ctx, t.Root, path, name); ok || err != nil {
+		if im.prior != nil {
+			im.changes = &Changes{Unchanged: sh.Files}
+		}
 		return sh, err
 	}
 	if err := im.begin(t.Root); err != nil {
@@ -134,10 +159,22 @@ func (im *Import) commit(ctx context.Context, t *chunker.Tree, path, name string
 		tree: t.Dir, complete: true, all: true, size: t.Size, haveBytes: t.Size,
 		added: time.Now().UnixNano(),
 	}
-	if err := im.writeRows(ctx, t, rec); err != nil {
+	layout, err := im.writeRows(ctx, t, rec)
+	if err != nil {
 		return Share{}, err
 	}
-	if err := im.s.putPlace(rec, nil, name != ""); err != nil {
+	if im.prior != nil {
+		c := im.prior.changes(layout)
+		im.changes = &c
+	}
+	err = im.s.change(nil, func(p *placing) error {
+		replaced, err := p.put(rec, name != "")
+		if err == nil && replaced != nil && im.changes != nil {
+			im.changes.Replaced = replaced.root
+		}
+		return err
+	})
+	if err != nil {
 		return Share{}, err
 	}
 	im.id = 0 // no longer garbage
@@ -210,10 +247,10 @@ func (s *Store) putPlace(rec *record, b *pebble.Batch, named bool) error {
 }
 
 // writeRows stores nodes, block keys and file rows in bounded batches.
-func (im *Import) writeRows(ctx context.Context, t *chunker.Tree, rec *record) error {
+func (im *Import) writeRows(ctx context.Context, t *chunker.Tree, rec *record) (*chunker.Layout, error) {
 	x, err := newIndexer(im.id, t.Root, im.s.cfg.Limits)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	out := &writer{s: im.s, b: im.s.db.NewBatch()}
 	defer func() { out.b.Close() }()
@@ -222,7 +259,7 @@ func (im *Import) writeRows(ctx context.Context, t *chunker.Tree, rec *record) e
 		return out.flush(ctx)
 	}
 	if err := x.indexLeaves(put); err != nil {
-		return err
+		return nil, err
 	}
 	for c, more := x.walker.Next(); more; c, more = x.walker.Next() {
 		block, err := im.block(c)
@@ -230,7 +267,7 @@ func (im *Import) writeRows(ctx context.Context, t *chunker.Tree, rec *record) e
 			err = x.add(put, block)
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
 	}
 	for i, e := range x.layout.Entries() {
@@ -239,13 +276,13 @@ func (im *Import) writeRows(ctx context.Context, t *chunker.Tree, rec *record) e
 		}
 		st, ok := t.Stats[e.Path]
 		if !ok {
-			return fmt.Errorf("no stat of %q was taken", e.Path)
+			return nil, fmt.Errorf("no stat of %q was taken", e.Path)
 		}
 		r := row{path: e.Path, stat: st, cut: cutOf(x.layout, e, st.Size)}
 		_ = out.b.Set(keyFile(tagFile, im.id, e.First, i), r.encode(), nil)
 		rec.files++
 		if err := out.flush(ctx); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	rec.nodes, rec.leaves, rec.have = x.nodes, x.layout.Leaves(), x.layout.Leaves()
@@ -253,7 +290,7 @@ func (im *Import) writeRows(ctx context.Context, t *chunker.Tree, rec *record) e
 		k := keyID(tagTemp, im.id)
 		_ = out.b.DeleteRange(k, upper(k), nil)
 	}
-	return out.commit(ctx)
+	return x.layout, out.commit(ctx)
 }
 
 // writer cuts a long row of writes into batches of bounded size.

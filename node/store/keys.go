@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/binary"
+	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/ipfs/go-cid"
@@ -11,6 +12,7 @@ import (
 // A key starts with one tag byte; integers are big endian, so that they sort.
 //
 //	'm' "next"                        -> id          next free id
+//	'm' "seq"                         -> number      the last change that the journal tells of
 //	's' root                          -> record      a share: the first place where the root lies
 //	'a' root id                       -> record      another place of it, or an older version of a place
 //	'w' path                          -> ids         what lies or lay at a path: the place of now (0: none), then older versions, the newest first
@@ -66,6 +68,23 @@ func keyRecord(tag byte, root cid.Cid, id shareID) []byte {
 		return binary.BigEndian.AppendUint64(keyRoot(tag, root), uint64(id))
 	}
 	return keyRoot(tag, root)
+}
+
+// splitRecord undoes keyRecord; id is 0 where it is not in the key.
+func splitRecord(key []byte) (root cid.Cid, id shareID, err error) {
+	at := key[1:]
+	if key[0] == tagPlace {
+		if len(at) < 8 {
+			return cid.Undef, 0, errShort
+		}
+		id = shareID(binary.BigEndian.Uint64(at[len(at)-8:]))
+		at = at[:len(at)-8]
+	}
+	root, err = cid.Cast(append([]byte(nil), at...))
+	if err != nil {
+		err = fmt.Errorf("key of a record: %w", err)
+	}
+	return root, id, err
 }
 
 func keyPath(path string) []byte { return append([]byte{tagPath}, path...) }

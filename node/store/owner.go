@@ -98,6 +98,9 @@ func (d *Download) claimPart(ctx context.Context) (bool, error) {
 	if ctx.Err() != nil {
 		return false, ctx.Err()
 	}
+	if !d.x.layout.Complete() {
+		d.candidates = append(d.candidates, d.dst.part) // the nodes to come may tell
+	}
 	part, err := d.s.choosePart(d.rec.target())
 	if err != nil {
 		return false, err
@@ -113,27 +116,7 @@ func (d *Download) claimPart(ctx context.Context) (bool, error) {
 
 // recognises tells whether the .part has a wanted leaf at its place. It only reads.
 func (d *Download) recognises(ctx context.Context) bool {
-	t := d.dst.beside(d.dst.part)
-	defer t.closeHandles()
-	for i, e := range d.x.layout.Entries() {
-		if e.Kind != chunker.File || !d.sel.want[i] || e.Size == 0 {
-			continue
-		}
-		f, err := t.readFile(d.sel.rel(e.Path))
-		if err != nil {
-			continue
-		}
-		found := false
-		_ = d.findLeaves(ctx, f, e.First, min(e.First+e.Leaves, d.seen), func(int, int) bool {
-			found = true
-			return false
-		})
-		f.Close()
-		if found || ctx.Err() != nil {
-			return found
-		}
-	}
-	return false
+	return d.recognisesIn(ctx, d.dst.part, 0, d.seen)
 }
 
 // removePart deletes what an unfinished download wrote. What someone put in its

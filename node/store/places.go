@@ -116,6 +116,8 @@ type placing struct {
 	b     *pebble.Batch
 	paths map[string]*versions // read or changed
 	gone  []*record
+
+	freeing bool // it only forgets: it must work on a full disk
 }
 
 // versions are what lies at a path (0: nothing), and what lay there before, the newest first.
@@ -144,7 +146,11 @@ func (s *Store) change(b *pebble.Batch, fn func(p *placing) error) error {
 		for path, v := range p.paths {
 			setIDsAt(b, path, v.now, v.old)
 		}
-		err = s.commit(b, true)
+		if p.freeing {
+			err = s.commitRemoval(b)
+		} else {
+			err = s.commit(b, true)
+		}
 	} else {
 		b.Close()
 	}
@@ -153,6 +159,9 @@ func (s *Store) change(b *pebble.Batch, fn func(p *placing) error) error {
 		return err
 	}
 	s.gen.Add(1)
+	if p.freeing && s.writable() != nil {
+		return nil // the next Open drops the rows
+	}
 	for _, r := range p.gone {
 		if err := s.purge(r.id, r.root); err != nil {
 			return err
@@ -311,6 +320,7 @@ func (p *placing) replace(rec *record, v *versions, named bool) (*record, error)
 
 // leave forgets places or older versions of one root, and with a place the older versions at its path.
 func (p *placing) leave(places []*record) error {
+	p.freeing = true
 	var ids []shareID
 	for _, r := range places {
 		ids = append(ids, r.id)

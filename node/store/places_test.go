@@ -6,10 +6,14 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
+	"time"
 
 	"shoal/chunker"
 	"shoal/node/store"
+
+	"github.com/ipfs/go-cid"
 )
 
 // twoPlaces shares the same tree at two paths.
@@ -245,5 +249,113 @@ func TestParentAndChild(t *testing.T) {
 	}
 	if _, err := s.OpenRoot(child.Root); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("the child: %v", err)
+	}
+}
+
+// TestReshareReadsOnlyWhatChanged shares a tree again: the root is that of a full build, and only files that
+// another stat are read.
+func TestReshareReadsOnlyWhatChanged(t *testing.T) {
+	for _, cfg := range []chunker.Config{{}, {Preserve: true}} {
+		s := open(t, t.TempDir(), always())
+		path := filepath.Join(t.TempDir(), "docs")
+		files := map[string]string{"large": string(content(1, 5<<20+3)), "sub/edited": "one", "gone": "x", "empty": ""}
+		for i := range 40 {
+			files[filepath.Join("many", string(rune('a'+i%26))+string(rune('a'+i/26)))] = string(content(uint64(i), 100))
+		}
+		makeTree(t, path, files)
+		first := share(t, s, path, cfg)
+		makeTree(t, path, map[string]string{"sub/edited": "two, longer", "new": "y"})
+		if err := os.Remove(filepath.Join(path, "gone")); err != nil {
+			t.Fatal(err)
+		}
+		full, err := chunker.Build(context.Background(), path, cfg, func(cid.Cid, []byte) error { return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+
+		im := s.Import()
+		known, err := im.Known(path)
+		if err != nil || known == nil {
+			t.Fatalf("nothing is known of %s: %v", path, err)
+		}
+		var mu sync.Mutex
+		var read []string
+		cfg.Known = func(path string, is chunker.FileStat) func(int) [32]byte {
+			digests := known(path, is)
+			mu.Lock()
+			defer mu.Unlock()
+			if digests == nil {
+				read = append(read, path)
+			}
+			return digests
+		}
+		tree, err := chunker.Build(context.Background(), path, cfg, im.PutNode)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !tree.Root.Equals(full.Root) {
+			t.Errorf("root %s, a full build gives %s", tree.Root, full.Root)
+		}
+		if slices.Sort(read); !slices.Equal(read, []string{"new", "sub/edited"}) {
+			t.Errorf("read: %v", read)
+		}
+		second, err := im.Commit(context.Background(), tree, path, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c := im.Changes(); c == nil || *c != (store.Changes{Replaced: first.Root, New: 1, Changed: 1, Gone: 1, Unchanged: 42}) {
+			t.Errorf("changes %+v", c)
+		}
+		if err := readAll(s, second); err != nil {
+			t.Error(err)
+		}
+		report, err := s.Verify(context.Background(), second.Root, true, nil)
+		if err != nil || len(report.Bad) != 0 || report.Files != 44 {
+			t.Errorf("%+v, %v", report, err)
+		}
+	}
+}
+
+// TestOldVersionsGo drops an older version after a day, and one of which nothing is left at once.
+func TestOldVersionsGo(t *testing.T) {
+	s := open(t, t.TempDir(), always())
+	path := filepath.Join(t.TempDir(), "docs")
+	makeTree(t, path, map[string]string{"kept": "kept", "edited": "one"})
+	first := share(t, s, path, chunker.Config{})
+	makeTree(t, path, map[string]string{"edited": "two, longer"})
+	share(t, s, path, chunker.Config{})
+	for _, at := range []struct {
+		after time.Duration
+		there bool
+	}{{23 * time.Hour, true}, {25 * time.Hour, false}} {
+		if err := s.DropVersions(time.Now().Add(at.after)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.OpenRoot(first.Root); errors.Is(err, store.ErrNotFound) == at.there {
+			t.Errorf("after %s: %v", at.after, err)
+		}
+	}
+	lone := filepath.Join(t.TempDir(), "lone")
+	for _, text := range []string{"one", "two, longer"} {
+		makeTree(t, filepath.Dir(lone), map[string]string{"lone": text})
+		sh := share(t, s, lone, chunker.Config{})
+		if text == "one" {
+			first = sh
+		}
+	}
+	if r, err := s.OpenRoot(first.Root); err == nil { // notices that nothing of it is there
+		if _, err := r.ReadLeaf(0, make([]byte, 100)); !errors.Is(err, store.ErrChanged) {
+			t.Error(err)
+		}
+		r.Close()
+	}
+	if err := s.DropVersions(time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.OpenRoot(first.Root); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("nothing is left of it: %v", err)
+	}
+	if n, err := s.Garbage(); n != 0 || err != nil {
+		t.Errorf("%d rows of garbage, %v", n, err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"shoal/chunker"
 
@@ -44,6 +45,9 @@ func (s *Store) recover() error {
 	if err := s.loadPaths(); errors.Is(err, ErrNoSpace) || errors.Is(err, ErrReadOnly) {
 		s.cfg.Logger.Warn("the paths of shares could not be indexed; the next start tries again", "error", err)
 	} else if err != nil {
+		return err
+	}
+	if err := s.DropVersions(time.Now()); err != nil && !errors.Is(err, ErrNoSpace) && !errors.Is(err, ErrReadOnly) {
 		return err
 	}
 	recs, err := s.records(tagDownload)

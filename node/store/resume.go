@@ -169,6 +169,9 @@ func (d *Download) finished(sh Share) error {
 // start loads or makes the record and takes stock of the .part.
 func (d *Download) start(ctx context.Context, t Target) error {
 	rec, fresh, err := d.s.recordFor(t)
+	if err == nil && fresh {
+		d.candidates, err = d.s.strayParts(t)
+	}
 	if err != nil {
 		return err
 	}
@@ -183,7 +186,7 @@ func (d *Download) start(ctx context.Context, t Target) error {
 		return err
 	}
 	if err := d.begin(ctx, fresh); err != nil {
-		if !fresh {
+		if !fresh || d.HaveBytes() > 0 { // of an earlier one, found again
 			return err
 		}
 		if _, gone := d.s.record(tagDownload, t.Root); errors.Is(gone, ErrNotFound) {
@@ -243,19 +246,9 @@ func (s *Store) newRecord(t Target) (*record, error) {
 // choosePart picks a name to write to that nobody uses, neither another download nor
 // anybody unknown.
 func (s *Store) choosePart(t Target) (string, error) {
-	r := record{root: t.Root, name: t.Name, sub: t.Sub}
-	recs, err := s.records(tagDownload)
+	names, taken, err := s.partNames(t)
 	if err != nil {
 		return "", err
-	}
-	taken := map[string]bool{}
-	for _, r := range recs {
-		taken[r.part] = taken[r.part] || r.dir == t.Dir
-	}
-	name, id := shortened(r.title()), t.Root.String()
-	names := []string{name, name + "." + id[len(id)-8:]}
-	for i := 2; i < 100; i++ {
-		names = append(names, fmt.Sprintf("%s.%d", names[1], i))
 	}
 	for _, name := range names {
 		part := name + partSuffix
@@ -269,6 +262,41 @@ func (s *Store) choosePart(t Target) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("%w: %s and others like it", ErrExists, filepath.Join(t.Dir, names[0]+partSuffix))
+}
+
+// partNames are the names that a download of t may write to, but for the suffix, and those that others in its directory do.
+func (s *Store) partNames(t Target) (names []string, taken map[string]bool, err error) {
+	r := record{root: t.Root, name: t.Name, sub: t.Sub}
+	recs, err := s.records(tagDownload)
+	if err != nil {
+		return nil, nil, err
+	}
+	taken = map[string]bool{}
+	for _, r := range recs {
+		taken[r.part] = taken[r.part] || r.dir == t.Dir
+	}
+	name, id := shortened(r.title()), t.Root.String()
+	names = []string{name, name + "." + id[len(id)-8:]}
+	for i := 2; i < 100; i++ {
+		names = append(names, fmt.Sprintf("%s.%d", names[1], i))
+	}
+	return names, taken, nil
+}
+
+// strayParts are the .part files that may be of an earlier download of t, which the index does not know any more.
+func (s *Store) strayParts(t Target) (stray []string, err error) {
+	names, taken, err := s.partNames(t)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names[:2] {
+		if part := name + partSuffix; !taken[part] {
+			if _, err := os.Lstat(filepath.Join(t.Dir, part)); err == nil {
+				stray = append(stray, part)
+			}
+		}
+	}
+	return stray, nil
 }
 
 // load walks the stored nodes and reads the recorded bits.
@@ -307,6 +335,7 @@ func (d *Download) takeStock(ctx context.Context) error {
 		d.dropAll()
 		return err
 	}
+	d.restock, d.restocked = !d.x.layout.Complete(), d.seen
 	known := map[int]chunker.FileStat{}
 	err := d.s.rows(d.id(), func(r *row) error {
 		known[r.entry] = r.stat

@@ -221,13 +221,16 @@ func (s *Store) forget(tag byte, root cid.Cid) (*record, error) {
 		_ = b.Delete(keyRoot(tag, root), nil)
 		_ = b.Delete(keyID(tagID, rec.id), nil)
 		_ = b.Set(keyID(tagPending, rec.id), root.Bytes(), nil)
-		err = s.commit(b, true)
+		err = s.commitRemoval(b)
 	}
 	s.mu.Unlock()
 	if err != nil {
 		return nil, err
 	}
 	s.gen.Add(1)
+	if s.writable() != nil {
+		return rec, nil // the next Open drops the rows
+	}
 	return rec, s.purge(rec.id, root)
 }
 
@@ -249,9 +252,20 @@ func (s *Store) updateShare(id shareID, sync bool, fn func(r *record, b *pebble.
 		return err
 	}
 	putRecord(b, r.tag, r)
-	if err := s.commit(b, sync); err != nil {
+	if err := s.commitMarks(b, r, sync); err != nil {
 		return err
 	}
 	s.gen.Add(1)
 	return nil
+}
+
+// commitMarks records what was found about the files of r. That is little, and must be told on a full disk too; of a home
+// that cannot be written it is remembered.
+func (s *Store) commitMarks(b *pebble.Batch, r *record, sync bool) error {
+	if s.readOnly {
+		b.Close()
+		s.marked.Store(r.id, r)
+		return nil
+	}
+	return s.commitIf(b, sync, s.uncut)
 }

@@ -11,7 +11,6 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/ipfs/go-cid"
-	pebbleds "github.com/ipfs/go-ds-pebble"
 )
 
 // Store is the index of one home. All methods are safe for concurrent use.
@@ -19,10 +18,15 @@ type Store struct {
 	cfg  Config
 	home string
 	lock *os.File
-	db   *pebble.DB
-	ds   *pebbleds.Datastore
-	log  *pebbleLogger
-	gate gate // around every use of db and ds
+	db   indexDB
+	gate gate // around every use of db
+
+	readOnly bool     // the home cannot be written
+	marked   sync.Map // by id: records that could not be written
+	journal  journal
+	redo     redo
+	spare    spares
+	heal     healer
 
 	zeros  zeroSums
 	nextID atomic.Uint64
@@ -44,20 +48,49 @@ func Open(home string, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open home: %w", err)
 	}
-	lock, err := openHome(home)
+	lock, fresh, readOnly, err := openHome(home, cfg.MayRead)
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{cfg: cfg, home: home, lock: lock, live: map[string]*Download{}, busy: map[string]bool{}}
-	if err := s.openIndex(); err != nil {
+	s := newStore(home, cfg, lock)
+	s.readOnly = readOnly
+	if err := s.start(fresh); err != nil {
+		s.spare.close()
 		lock.Close()
 		return nil, err
 	}
-	if err := s.recover(); err != nil {
-		return nil, errors.Join(fmt.Errorf("recover home %s: %w", home, err), s.Close())
-	}
 	return s, nil
 }
+
+func newStore(home string, cfg Config, lock *os.File) *Store {
+	return &Store{cfg: cfg, home: home, lock: lock, live: map[string]*Download{}, busy: map[string]bool{}, heal: newHealer()}
+}
+
+// start opens the index and takes up what a crash left. The home is of this version only once it has an index.
+func (s *Store) start(fresh bool) error {
+	if err := s.openIndex(fresh); err != nil {
+		return s.homeError(err)
+	}
+	err := s.openJournal()
+	if err == nil && !s.readOnly {
+		err = raiseFormat(s.home)
+	}
+	if err != nil {
+		return errors.Join(s.homeError(err), s.db.now.Load().close(), s.journal.close())
+	}
+	s.startHeal()
+	if s.readOnly {
+		return nil
+	}
+	s.keepBallast()
+	if err := s.recover(); err != nil {
+		return errors.Join(fmt.Errorf("recover home %s: %w", s.home, err), s.closeIndex())
+	}
+	return nil
+}
+
+// ReadOnly tells that the home cannot be written, so that all that changes it is refused.
+func (s *Store) ReadOnly() bool { return s.readOnly }
 
 // Close checkpoints downloads that were left open, closes the index and drops
 // the lock, in this order. Roots must be closed before. It is idempotent.
@@ -117,9 +150,9 @@ func (s *Store) get(key []byte) ([]byte, error) {
 	}
 	defer s.gate.leave()
 	s.reads.gets.Add(1)
-	v, closer, err := s.db.Get(key)
+	v, closer, err := s.db.db().Get(key)
 	if err != nil {
-		return nil, err
+		return nil, s.readError(err)
 	}
 	defer closer.Close()
 	return append([]byte(nil), v...), nil
@@ -141,39 +174,54 @@ type reads struct {
 }
 
 // commit applies b; durable once it returns if sync is set. After a failed write of
-// its log Pebble is beyond use, so the first such error answers all later commits.
-func (s *Store) commit(b *pebble.Batch, sync bool) error {
+// its log the index is beyond use until it is opened anew: that error answers all
+// commits until then.
+func (s *Store) commit(b *pebble.Batch, sync bool) error { return s.commitIf(b, sync, s.writable) }
+
+// commitRemoval is commit, durable, for what makes room: it works on a full disk, by what the log has left.
+func (s *Store) commitRemoval(b *pebble.Batch) error { return s.commitIf(b, true, s.uncut) }
+
+func (s *Store) commitIf(b *pebble.Batch, sync bool, may func() error) error {
 	defer b.Close()
 	if err := s.gate.enter(); err != nil {
 		return err
 	}
 	defer s.gate.leave()
-	if err := s.writable(); err != nil {
+	if err := may(); err != nil {
 		return err
 	}
-	opt := pebble.NoSync
-	if sync {
-		opt = pebble.Sync
+	change, err := s.journal.begin(b)
+	if err != nil {
+		return fmt.Errorf("write index: %w", err)
 	}
-	if err := b.Commit(opt); err != nil {
-		return s.indexError(err)
+	if err := s.apply(b, sync || change != nil || s.redo.full()); err != nil {
+		change.drop()
+		return err
 	}
-	if err := s.log.fatal(); err != nil {
-		return s.indexError(err)
-	}
+	change.done(s)
 	return nil
 }
 
-// writable tells whether a write can be risked.
-func (s *Store) writable() error {
-	if err := s.log.fatal(); err != nil {
-		return s.indexError(err)
+// apply gives b to Pebble.
+func (s *Store) apply(b *pebble.Batch, sync bool) error {
+	mark, repr, opt := s.redo.mark(), b.Repr(), pebble.NoSync
+	if sync {
+		opt = pebble.Sync
 	}
-	return s.room()
-}
-
-func (s *Store) indexError(err error) error {
-	return fsError("write index", filepath.Join(s.home, indexName), err)
+	e := s.db.now.Load()
+	err := e.db.Apply(b, opt)
+	if err == nil {
+		err = e.fs.err() // Pebble does not know
+	}
+	switch {
+	case err != nil:
+		return s.indexError(err)
+	case sync:
+		s.redo.durable(mark)
+	default:
+		s.redo.keep(repr)
+	}
+	return nil
 }
 
 // iter goes through the keys under prefix. The caller closes it and then leaves the gate.
@@ -182,11 +230,11 @@ func (s *Store) iter(prefix []byte) (*pebble.Iterator, error) {
 		return nil, err
 	}
 	s.reads.iters.Add(1)
-	it, err := s.db.NewIter(under(prefix))
+	it, err := s.db.db().NewIter(under(prefix))
 	if err != nil {
 		s.gate.leave()
 	}
-	return it, err
+	return it, s.readError(err)
 }
 
 // each calls fn for every key under prefix, in order, until it fails. Key and value
@@ -204,10 +252,11 @@ func (s *Store) each(prefix []byte, fn func(key, value []byte) error) error {
 			err = fn(it.Key(), v)
 		}
 		if err != nil {
-			return errors.Join(err, it.Close())
+			_ = it.Close() // tells the same error again
+			return s.readError(err)
 		}
 	}
-	return errors.Join(it.Error(), it.Close())
+	return s.readError(it.Close()) // of the iteration too
 }
 
 // record loads a share (tagShare) or a download (tagDownload); ErrNotFound.
@@ -227,7 +276,18 @@ func (s *Store) recordAt(tag byte, root cid.Cid, id shareID) (*record, error) {
 		return nil, fmt.Errorf("read record of %s: %w", root, err)
 	}
 	r.root, r.tag = root, tag
-	return r, nil
+	return s.asMarked(r), nil
+}
+
+// asMarked is the record as it was found since, in a home that cannot be written.
+func (s *Store) asMarked(r *record) *record {
+	if s.readOnly {
+		if m, ok := s.marked.Load(r.id); ok {
+			c := *m.(*record)
+			return &c
+		}
+	}
+	return r
 }
 
 // recordOf loads the record that has an id; ErrNotFound.
@@ -266,7 +326,7 @@ func (s *Store) recordsUnder(prefix []byte) ([]*record, error) {
 			return fmt.Errorf("read record of %s: %w", root, err)
 		}
 		r.root, r.tag = root, key[0]
-		all = append(all, r)
+		all = append(all, s.asMarked(r))
 		return nil
 	})
 	return all, err

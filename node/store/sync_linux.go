@@ -31,3 +31,12 @@ func syncData(f *os.File) error {
 
 // syncDir makes renames in an open directory durable.
 func syncDir(f *os.File) error { return f.Sync() }
+
+// allocate makes a file that takes size bytes of the disk.
+func allocate(path string, size int64) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	return errors.Join(unix.Fallocate(int(f.Fd()), 0, 0, size), f.Close())
+}

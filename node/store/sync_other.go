@@ -3,6 +3,7 @@
 package store
 
 import (
+	"errors"
 	"math"
 	"os"
 	"runtime"
@@ -23,3 +24,5 @@ func syncDir(f *os.File) error {
 	}
 	return f.Sync()
 }
+
+func allocate(string, int64) error { return errors.ErrUnsupported }

@@ -13,6 +13,9 @@ import (
 type Config struct {
 	Logger *slog.Logger // nil: no log
 
+	// MayRead lets a home that cannot be written be opened for reading.
+	MayRead bool
+
 	// CheckEvery is how long the stat of an open file is trusted between served
 	// leaves. 0: 100 ms; negative: checked before every leaf.
 	CheckEvery time.Duration
