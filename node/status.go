@@ -44,10 +44,7 @@ func (n *Node) Version(context.Context) (api.Version, error) {
 
 // Status is the node at a glance.
 func (n *Node) Status(ctx context.Context) (api.Status, error) {
-	shares, err := n.store.Shares()
-	if err != nil {
-		return api.Status{}, userError(err)
-	}
+	shares, listErr := n.store.Shares()
 	id, err := n.ID(ctx)
 	if err != nil {
 		return api.Status{}, err
@@ -57,6 +54,7 @@ func (n *Node) Status(ctx context.Context) (api.Status, error) {
 		Uptime: time.Since(n.started).Seconds(), Memory: residentBytes(), Shares: len(shares),
 		Transfers: []api.Progress{}, Limits: n.limits.get(time.Now()).Rates(),
 	}
+	s.Troubles = n.troubles(listErr)
 	for _, share := range shares {
 		s.SharedBytes += share.HaveBytes
 	}
@@ -76,6 +74,19 @@ func (n *Node) Status(ctx context.Context) (api.Status, error) {
 	}
 	sort.Slice(s.Transfers, func(i, j int) bool { return s.Transfers[i].CID < s.Transfers[j].CID })
 	return s, nil
+}
+
+// troubles are what keeps the node from working as it should.
+func (n *Node) troubles(list error) []api.Trouble {
+	out := []api.Trouble{}
+	for _, err := range []error{list, n.store.Trouble()} {
+		if err == nil || list != nil && len(out) > 0 {
+			continue
+		}
+		e := api.AsError(userError(err))
+		out = append(out, api.Trouble{Code: e.Code, Text: e.Message, Next: e.Hint})
+	}
+	return out
 }
 
 // residentBytes is what the process holds in memory, where the platform tells.

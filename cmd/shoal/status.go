@@ -46,6 +46,12 @@ func statusText(st api.Status) string {
 	}
 	row("peer", "%s", st.ID)
 	row("daemon", "%s, up %s, %s of memory, home %s", st.Version, duration(st.Uptime), size(st.Memory), printable(st.Home))
+	for _, t := range st.Troubles {
+		row("trouble", "%s", printable(t.Text))
+		if t.Next != "" {
+			row("", "next: %s", printable(t.Next))
+		}
+	}
 	row("network", "%s, %s, %d in the routing table", st.Network, count(st.Peers, "peer"), st.Routing)
 	for i, a := range st.Addrs {
 		head := ""

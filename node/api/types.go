@@ -222,6 +222,15 @@ type Status struct {
 	Limits       Limits     `json:"limits"` // in force now
 	Caps         Caps       `json:"caps"`
 	Transfers    []Progress `json:"transfers"` // fetches that run now; never null
+	Troubles     []Trouble  `json:"troubles"`  // what keeps the node from working as it should; never null
+}
+
+// Trouble is something that keeps a node from working as it should: a full disk, no descriptors, a damaged index, a disk that
+// is not mounted. What it does not touch goes on.
+type Trouble struct {
+	Code Code   `json:"code"`
+	Text string `json:"text"`           // a sentence for a person
+	Next string `json:"next,omitempty"` // what to do
 }
 
 // Reach says who reaches a node, and how.

@@ -127,3 +127,6 @@ func (s *Store) Restat(root cid.Cid) error {
 	})
 	return errors.Join(err, s.commit(b, true))
 }
+
+// NoReserve lets Pebble meet a full disk itself.
+func (s *Store) NoReserve() { s.noReserve = true }

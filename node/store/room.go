@@ -66,6 +66,9 @@ func (s *Store) room() error { return s.free(reserveBytes, reserveInodes) }
 
 func (s *Store) free(bytes, inodes int64) error {
 	free, files, err := freeRoom(s.home)
+	if s.noReserve {
+		return nil
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return s.homeError(fmt.Errorf("write index: the home %s was deleted: %w", s.home, err))
@@ -77,6 +80,16 @@ func (s *Store) free(bytes, inodes int64) error {
 		return s.homeError(fmt.Errorf("write index: %w: the disk of the home %s has %d free inodes and needs %d", ErrNoSpace, s.home, files, inodes))
 	}
 	return nil
+}
+
+// Trouble is what keeps the index from being written, nil if nothing does. Reading and serving go on meanwhile, and removals
+// as far as they can; writing goes on by itself once the cause is gone.
+func (s *Store) Trouble() error {
+	if err := s.gate.enter(); err != nil {
+		return err
+	}
+	defer s.gate.leave()
+	return s.writable()
 }
 
 // writable tells whether a write can be risked.

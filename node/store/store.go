@@ -21,12 +21,13 @@ type Store struct {
 	db   indexDB
 	gate gate // around every use of db
 
-	readOnly bool     // the home cannot be written
-	marked   sync.Map // by id: records that could not be written
-	journal  journal
-	redo     redo
-	spare    spares
-	heal     healer
+	readOnly  bool     // the home cannot be written
+	noReserve bool     // tests have Pebble meet a full disk itself
+	marked    sync.Map // by id: records that could not be written
+	journal   journal
+	redo      redo
+	spare     spares
+	heal      healer
 
 	zeros  zeroSums
 	nextID atomic.Uint64
