@@ -69,6 +69,9 @@ func userError(err error) error {
 	if e := aboutHome(err, false); e != nil {
 		return e
 	}
+	if blocked := (*store.BlockedError)(nil); errors.As(err, &blocked) {
+		return blockedError(err, blocked)
+	}
 	for _, row := range [...]struct {
 		is   error
 		code api.Code
@@ -77,7 +80,7 @@ func userError(err error) error {
 		{store.ErrLocked, api.Locked, "Another shoal runs on this home: talk to it, or give this one a --home of its own."},
 		{store.ErrNewer, api.Unsupported, "This home was written by a newer shoal: use that one, or another --home."},
 		{store.ErrNotFound, api.NotFound, "`shoal ls` lists the shares."},
-		{store.ErrExists, api.Exists, "Choose another destination with -o. --force would replace the files of these names, one by one; never a directory, nor what is not in the share."},
+		{store.ErrExists, api.Exists, "Choose another destination with -o."},
 		{store.ErrNoSpace, api.NoSpace, "Free some space and run the same command: it goes on where it stopped."},
 		{store.ErrExhausted, api.Internal, "Give shoal more descriptors (`ulimit -n 1024`) and run the same command: it goes on where it stopped."},
 		{store.ErrReadOnly, api.ReadOnly, "Choose another destination with -o."},
@@ -101,4 +104,13 @@ func userError(err error) error {
 		}
 	}
 	return err
+}
+
+// blockedError says what is in the way, and what --force would do about it.
+func blockedError(err error, b *store.BlockedError) error {
+	e := api.Errorf(api.Exists, "%w", err)
+	if b.Replaceable {
+		return e.WithHint("Choose another destination with -o. With --force, the file %s would be replaced, and nothing else.", b.Path)
+	}
+	return e.WithHint("Choose another destination with -o: what is there is never removed.")
 }

@@ -32,6 +32,7 @@ var (
 type fetch struct {
 	target store.Target
 	hints  chan peer.AddrInfo // from the links of all callers
+	links  []peer.AddrInfo    // those that findPeers has taken; it alone uses this
 	cancel context.CancelCauseFunc
 	done   chan struct{} // closed when it is over; then share, stats and err hold
 
@@ -42,6 +43,7 @@ type fetch struct {
 	state   api.State
 	stats   transfer.Stats
 	copied  int64                // bytes copied from a share that was here already
+	checked int64                // bytes of the destination that were hashed
 	found   map[peer.ID][]string // where each was heard of
 	d       *store.Download      // nil until it is open
 
@@ -67,7 +69,9 @@ func (n *Node) fetch(ctx context.Context, f *fetch) (store.Share, error) {
 	if share, here, err := n.copyHere(ctx, f); here {
 		return share, err
 	}
-	d, err := n.store.Download(ctx, f.target, chunker.DefaultLimits())
+	target := f.target
+	target.Checked = f.setChecked
+	d, err := n.store.Download(ctx, target, chunker.DefaultLimits())
 	if err != nil {
 		return store.Share{}, n.givenUp(ctx, f, err, func(pause bool) error { return n.store.GiveUp(f.target.Root, pause) })
 	}
@@ -127,12 +131,30 @@ func (n *Node) givenUp(ctx context.Context, f *fetch, err error, giveUp func(pau
 	return err
 }
 
+// bringInTries is how often a fetch starts over because another program touches what has come.
+const bringInTries = 4
+
+// bringIn fetches and finishes. The swap ends early where the destination has to be looked at first, and is done again where
+// Finish finds that something is missing after all.
 func (n *Node) bringIn(ctx context.Context, f *fetch, d *store.Download) (store.Share, error) {
-	if err := n.swapIn(ctx, f, d); err != nil {
-		return store.Share{}, err
+	for try := 1; ; try++ {
+		err := n.swapIn(ctx, f, d)
+		if errors.Is(err, store.ErrUnsettled) {
+			f.setState(api.StateChecking)
+			if err := d.Settle(ctx, f.setChecked); err != nil {
+				return store.Share{}, err
+			}
+			continue
+		}
+		if err != nil {
+			return store.Share{}, err
+		}
+		f.setState(api.StateFinishing)
+		share, err := d.Finish(ctx)
+		if !errors.Is(err, store.ErrIncomplete) || try >= bringInTries {
+			return share, err
+		}
 	}
-	f.setState(api.StateFinishing)
-	return d.Finish(ctx)
 }
 
 // swapIn announces that leaves will be here and runs the transfer with its two
@@ -168,12 +190,20 @@ func (n *Node) findPeers(ctx context.Context, f *fetch, peers chan<- peer.AddrIn
 	wanted := n.named.wants()
 	defer wanted.end()
 	found := n.dht.Find(ctx, f.target.Root)
+	for _, p := range f.links { // the swap before had them
+		select {
+		case peers <- p:
+		case <-ctx.Done():
+			return
+		}
+	}
 	for {
 		var p peer.AddrInfo
 		var source string
 		select {
 		case p = <-f.hints:
 			source = "link"
+			f.links = append(f.links, p)
 		case one, ok := <-found:
 			if !ok {
 				return // ctx ended
@@ -263,6 +293,12 @@ func (f *fetch) begin(d *store.Download) {
 func (f *fetch) setCopied(bytes int64) {
 	f.mu.Lock()
 	f.copied = bytes
+	f.mu.Unlock()
+}
+
+func (f *fetch) setChecked(bytes int64) {
+	f.mu.Lock()
+	f.checked = bytes
 	f.mu.Unlock()
 }
 

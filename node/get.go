@@ -82,6 +82,9 @@ func (f *fetch) progress() api.Progress {
 		}
 		p.Bytes, p.Total, p.Files = f.d.HaveBytes(), max(p.Total, size), int64(files)
 	}
+	if f.state == api.StateChecking {
+		p.Bytes = f.checked
+	}
 	if p.Rate > 0 && p.Total > p.Bytes {
 		p.ETA = float64(p.Total-p.Bytes) / p.Rate
 	}
@@ -106,6 +109,10 @@ func (f *fetch) result(start time.Time) api.GetResult {
 		Size: f.share.HaveBytes, Files: int64(f.share.Files),
 		Seconds: time.Since(start).Seconds(), From: map[string]int64{},
 		Had: f.share.HaveBytes - f.stats.Bytes, Duplicate: f.stats.Duplicate, Corrupt: f.stats.Corrupt,
+	}
+	r.LeftCount, r.Replaceable = int64(f.share.LeftN), int64(f.share.Replaceable)
+	for _, l := range f.share.Left {
+		r.Left = append(r.Left, api.Issue{Path: l.Path, Code: api.Exists, Reason: l.Why})
 	}
 	for id, bytes := range f.stats.From {
 		r.From[id.String()] = bytes

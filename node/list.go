@@ -36,6 +36,9 @@ func (n *Node) apiShare(s store.Share, link func(store.Share) string) api.Share 
 	if state == api.StateFetching && n.fetching(s.Root) == nil {
 		state = api.StatePaused // its fetch failed, or waits for a daemon
 	}
+	if s.LeftOut != "" && s.State == store.Complete {
+		state, reason = api.StatePartial, s.LeftOut
+	}
 	return api.Share{
 		CID: s.Root.String(), Name: s.Name, Path: s.Path, Dir: s.Dir,
 		Size: s.Size, Files: int64(s.Files), Chunks: int64(s.Leaves),

@@ -21,13 +21,15 @@ func getVerb() verb {
 is there and verified. Ctrl-C pauses; the same command resumes without fetching anything twice. While nobody has it, it says so and keeps looking.
 
 With -o, a directory that exists, or a DEST with a slash at its end, means into it, as for cp; any other DEST names the result itself.
-A destination that exists is kept: --force replaces only files whose names are in the share, one by one, each once the new one is whole
-and verified. A directory is never removed for a file, nor a file for a directory, and what is not in the share stays.
+A directory that exists is merged with: files that are right are kept and not fetched, missing ones come, and different ones are left alone and
+listed (exit 5). --force replaces those, and only those: files whose names are in the share, one by one, each once the new one is whole and
+verified. A directory is never removed for a file, nor a file for a directory, no symlink inside is followed, and what is not in the share stays.
 
 The next get of the same CID may say something else: what --select names is added to what was asked before, and with another -o, or
 none, what has come moves there. Of a get that has brought no byte nothing is kept.
 
-With --json: progress objects, and last {"event":"done","cid","path","size","seconds","from":{"<peer id>":bytes}}.`,
+With --json: progress objects, and last {"event":"done","cid","path","size","seconds","from":{"<peer id>":bytes}},
+with "left_count" and "left":[{"path","code","reason"}] where names were left out.`,
 		examples: []string{
 			"shoal get 'ipfs://bafybei…?filename=photos'",
 			"shoal get bafybei… -o ~/photos --select 2026/june",
@@ -70,10 +72,33 @@ func runGet(ctx context.Context, c *call) (err error) {
 	}
 	if c.json {
 		c.object(getDone{"done", res})
+	} else {
+		c.sayGot(res)
+	}
+	if c.out.err != nil {
 		return c.out.err
 	}
-	c.sayGot(res)
-	return c.out.err
+	return c.leftOut(brief(req.Link), res)
+}
+
+// leftOut lists the names of the share that are not at the destination, and is an error if there are any.
+func (c *call) leftOut(what string, res api.GetResult) error {
+	if res.LeftCount == 0 {
+		return nil
+	}
+	for _, l := range res.Left {
+		c.note("left out: %s %s", printable(l.Path), printable(l.Reason))
+	}
+	if more := res.LeftCount - int64(len(res.Left)); more > 0 {
+		c.note("and %d more", more)
+	}
+	err := api.Errorf(api.Exists, "%s left out of %s; all else is there", count(res.LeftCount, "name"), res.Path)
+	if res.Replaceable > 0 {
+		err = err.WithHint("With --force, %s of these would be replaced, and nothing else.", count(res.Replaceable, "file"))
+	} else {
+		err = err.WithHint("What is there is never removed: move it, or choose another destination with -o, and run the same command again.")
+	}
+	return cannot("get all of", what, err)
 }
 
 // errLent marks a fetch cut off because it ran in the node of another verb, which ended.

@@ -135,9 +135,11 @@ func (c *call) sayChanged(shares []api.Share) {
 	told := 0
 	for _, s := range shares {
 		switch {
-		case s.State != api.StateChanged:
+		case s.State != api.StateChanged && s.State != api.StatePartial:
 			continue
 		case told >= listedProblems:
+		case s.State == api.StatePartial:
+			c.note("%s is partial: %s", printable(s.Name), printable(s.Reason))
 		case s.Gone:
 			c.note("%s was moved or deleted: `shoal mv %s NEWPATH` tells shoal where it is now", printable(s.Path), quoted(s.Path))
 		default:

@@ -77,6 +77,10 @@ type GetResult struct {
 	Duplicate int64            `json:"duplicate"`            // payload bytes received more than once
 	Corrupt   int64            `json:"corrupt"`              // payload bytes thrown away because they did not match their CID
 	FirstByte float64          `json:"first_byte,omitempty"` // seconds from the request to the first verified chunk from a peer; 0: none was needed
+
+	LeftCount   int64   `json:"left_count,omitempty"`  // names of the share that are not at the destination: something that must stay is there, or it cannot hold them
+	Replaceable int64   `json:"replaceable,omitempty"` // of these, files that GetRequest.Force would have replaced
+	Left        []Issue `json:"left,omitempty"`        // at most MaxListed; paths below the result
 }
 
 // CatRequest asks to read one file, or a range of it.
@@ -106,6 +110,7 @@ const (
 	StateComplete State = "complete" // every chunk is there and served
 	StateFetching State = "fetching" // chunks are arriving; also a state of Get
 	StatePaused   State = "paused"   // unfinished, nobody fetches it
+	StatePartial  State = "partial"  // a fetch has ended that left names out: what is there is served
 	StateChanged  State = "changed"  // files no longer match: what does not fit is not served
 )
 
@@ -158,7 +163,7 @@ type Share struct {
 	Have      int64     `json:"have"`   // leaves had
 	HaveBytes int64     `json:"have_bytes"`
 	State     State     `json:"state"`
-	Reason    string    `json:"reason,omitempty"` // why it is changed or paused
+	Reason    string    `json:"reason,omitempty"` // why it is changed, partial or paused
 	Gone      bool      `json:"gone,omitempty"`   // it is changed, and nothing is at Path any more
 	Select    []string  `json:"select,omitempty"` // the paths asked for; none: everything
 	Link      string    `json:"link"`

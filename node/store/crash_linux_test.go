@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"shoal/chunker"
 	"shoal/node/store"
@@ -70,7 +71,7 @@ func child(job string, args []string) error {
 	if err != nil {
 		return err
 	}
-	d, err := s.Download(ctx, store.Target{Root: all[0].Root, Dir: to, Name: "out"}, chunker.Limits{})
+	d, err := s.Download(ctx, store.Target{Root: all[0].Root, Dir: to, Name: "out", Force: job == "merge"}, chunker.Limits{})
 	if err != nil {
 		return err
 	}
@@ -78,6 +79,10 @@ func child(job string, args []string) error {
 		block, err := r.Node(d.Nodes())
 		if err == nil {
 			err = d.AddNode(block)
+		}
+		if errors.Is(err, store.ErrUnsettled) {
+			fmt.Println("settle")
+			err = d.Settle(ctx, nil)
 		}
 		if err != nil {
 			return err
@@ -87,7 +92,7 @@ func child(job string, args []string) error {
 	n, _ := d.Leaves()
 	buf := make([]byte, 1<<20)
 	for i := range n {
-		if d.Has(i) {
+		if d.Has(i) || !d.Wanted(i) {
 			continue
 		}
 		size, err := r.ReadLeaf(i, buf)
@@ -133,6 +138,9 @@ func killed(t *testing.T, job string, lines int, args ...string) (ended bool) {
 			}
 			return true
 		}
+	}
+	if job == "merge" {
+		time.Sleep(time.Duration(rand.IntN(3000)) * time.Microsecond) // so that it is cut off between any two calls
 	}
 	cmd.Process.Kill()
 	cmd.Wait()

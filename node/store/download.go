@@ -56,7 +56,9 @@ type Download struct {
 	zeros []span // leaves of zeros to be made holes
 	brought
 	late
-	local *localCopy // nil: not started
+	merger
+	checked func(bytes int64) // Target.Checked
+	local   *localCopy        // nil: not started
 
 	writes leafLocks
 }
@@ -106,25 +108,25 @@ func (d *Download) Nodes() int {
 
 // AddNode takes the block that NextNode asked for. Errors are final for the download:
 // those of the DAG (chunker.ErrMalformed, ErrUnsupported, ErrLimit), and, with the last
-// node, ErrNoMatch, ErrExists and ErrNoSpace. Only after chunker.ErrMismatch may
+// node, ErrNoMatch, ErrExists, ErrNoSpace, and ErrUnsettled, which asks for Settle. Only after chunker.ErrMismatch may
 // another copy of the block be tried.
 func (d *Download) AddNode(block []byte) error {
 	if err := d.addNode(block); err != nil {
 		return err
 	}
-	return d.known(context.Background())
+	return d.known(context.Background(), false)
 }
 
 // known does what can be done once more nodes are known: takes further ones that are here,
-// checks, and brings what need not be fetched.
-func (d *Download) known(ctx context.Context) error {
+// checks, and brings what need not be fetched. here is for ready.
+func (d *Download) known(ctx context.Context, here bool) error {
 	if err := d.addLocalNodes(); err != nil {
 		return err
 	}
 	if err := d.lateStock(ctx); err != nil {
 		return err
 	}
-	if err := d.ready(ctx); err != nil {
+	if err := d.ready(ctx, here); err != nil {
 		return err
 	}
 	if err := d.fillZeros(); err != nil {
@@ -215,10 +217,19 @@ func (d *Download) followLeaf(i, size int) {
 	}
 	d.wantN++
 	d.wantBytes += int64(max(size, 0))
-	l := d.x.layout
-	if size == 0 {
+	switch {
+	case size == 0:
 		d.setHave(i, 0) // nothing to fetch; Finish makes empty files
-	} else if d.s.isZero(l, i) {
+	case d.holding:
+		d.held.set(i)
+	default:
+		d.sort(i)
+	}
+}
+
+// sort finds out how a wanted leaf is to come. Called under mu.
+func (d *Download) sort(i int) {
+	if l := d.x.layout; d.s.isZero(l, i) {
 		d.zeros = addSpan(d.zeros, i)
 	} else if first := d.reps.add(i); first != i {
 		d.repeat(i, first)
@@ -301,9 +312,17 @@ func (d *Download) SetName(name string) {
 	name = SafeName(name)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if name != "" && d.rec.suggested == "" && d.stage == running {
-		d.rec.suggested = name
-		d.dirtyRec = true
+	if name == "" || d.rec.suggested != "" || d.settled || d.stage != running {
+		return
+	}
+	d.rec.suggested = name
+	d.dirtyRec = true
+	if d.rec.name != "" || d.rec.sub != "" || !d.x.layout.Complete() {
+		return
+	}
+	if _, err := d.dst.parent.Lstat(d.rec.title()); err == nil { // the destination is known only now
+		d.err = ErrUnsettled
+		d.tell()
 	}
 }
 
@@ -377,7 +396,7 @@ func (d *Download) end(st stage) error {
 	d.stage = st
 	d.mu.Unlock()
 	d.s.unclaim(d.rec.root)
-	return d.dst.close()
+	return errors.Join(d.closeThere(), d.dst.close())
 }
 
 // target is what would resume the download.

@@ -280,8 +280,12 @@ func TestSelect(t *testing.T) {
 		t.Fatal(err)
 	}
 	tgt.Select = []string{"a.txt"}
-	if _, err := dst.Download(context.Background(), tgt, chunker.Limits{}); !errors.Is(err, store.ErrExists) {
-		t.Errorf("file in the way: %v", err)
+	got = fetch(t, src, dst, tgt)
+	if got.LeftN != 1 || got.Replaceable != 1 || len(got.Left) != 1 || got.Left[0].Path != "a.txt" {
+		t.Errorf("file in the way: %+v", got)
+	}
+	if b, err := os.ReadFile(filepath.Join(to, "part", "a.txt")); err != nil || string(b) != "other" {
+		t.Errorf("file in the way: %q, %v", b, err)
 	}
 	tgt.Force = true
 	got = fetch(t, src, dst, tgt)
@@ -404,6 +408,9 @@ func TestExistingTree(t *testing.T) {
 	dst := open(t, t.TempDir(), always())
 	makeTree(t, filepath.Join(to, "same"), files)
 	d := begin(t, dst, store.Target{Root: sh.Root, Dir: to, Name: "same"})
+	if err := pumpNodes(t, openRoot(t, src, sh.Root), d); err != nil {
+		t.Fatal(err)
+	}
 	if n, complete := d.Leaves(); n != 2 || !complete || !d.Has(0) || !d.Has(1) {
 		t.Error("a tree that is there already is fetched again")
 	}
@@ -417,14 +424,14 @@ func TestExistingTree(t *testing.T) {
 
 	makeTree(t, filepath.Join(to, "more"), files)
 	makeTree(t, filepath.Join(to, "more"), map[string]string{"extra": "mine"})
-	tgt := store.Target{Root: sh.Root, Dir: to, Name: "more"}
-	if _, err := dst.Download(context.Background(), tgt, chunker.Limits{}); !errors.Is(err, store.ErrExists) {
-		t.Errorf("a tree with one more file: %v", err)
+	for _, force := range []bool{false, true} {
+		got := fetch(t, src, dst, store.Target{Root: sh.Root, Dir: to, Name: "more", Force: force})
+		if got.LeftN != 0 || got.State != store.Complete {
+			t.Errorf("a tree with one more file: %+v", got)
+		}
+		files["extra"] = "mine"
+		sameTree(t, readTree(t, got.Path), files)
 	}
-	tgt.Force = true
-	got := fetch(t, src, dst, tgt)
-	files["extra"] = "mine"
-	sameTree(t, readTree(t, got.Path), files)
 }
 
 func TestExport(t *testing.T) {

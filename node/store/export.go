@@ -48,6 +48,9 @@ func (d *Download) export(ctx context.Context, progress func(bytes int64)) (Shar
 		d.rec.suggested = filepath.Base(old.bases[0])
 	}
 	d.mu.Unlock()
+	if err := d.settle(ctx, d.checked); err != nil {
+		return Share{}, err
+	}
 	if err := d.copyLocal(ctx, progress); err != nil {
 		return Share{}, err
 	}

@@ -5,6 +5,9 @@ import "context"
 // CrashAfterMove does what Finish does up to the move, and stops there as a crash would.
 func (d *Download) CrashAfterMove(ctx context.Context) error {
 	d.stopLocal()
+	if err := d.settle(ctx, nil); err != nil {
+		return err
+	}
 	stats, err := d.dress(ctx)
 	if err != nil {
 		return err
@@ -16,6 +19,5 @@ func (d *Download) CrashAfterMove(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = d.move(ctx, name)
-	return err
+	return d.move(name)
 }

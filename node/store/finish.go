@@ -20,8 +20,8 @@ import (
 // taken up by the next start.
 //
 // ErrIncomplete: wanted leaves are missing, perhaps because another program touched the
-// .part; fetch on. ErrExists: the destination appeared meanwhile and differs, and Force
-// was not set; the .part stays.
+// .part; fetch on. ErrExists: something came to the destination meanwhile that must stay;
+// the .part stays too. A destination that is a directory is merged with: see Share.Left.
 func (d *Download) Finish(ctx context.Context) (Share, error) {
 	d.stopLocal()
 	d.save.Lock()
@@ -48,7 +48,29 @@ func (d *Download) drain() {
 	defer d.place.Unlock()
 }
 
+// finishTries is how often Finish looks at a destination in which others are at work.
+const finishTries = 5
+
 func (d *Download) finish(ctx context.Context) (Share, error) {
+	for try := 1; ; try++ {
+		sh, err := d.tryFinish(ctx)
+		if !errors.Is(err, errAppeared) {
+			return sh, err
+		}
+		if try == finishTries {
+			return sh, fmt.Errorf("%w: %w", ErrExists, err)
+		}
+		d.unsettle()
+	}
+}
+
+func (d *Download) tryFinish(ctx context.Context) (Share, error) {
+	if d.touched() {
+		d.s.cfg.Logger.Info("files of the destination changed meanwhile", "path", d.there.path(""))
+	}
+	if err := d.settle(ctx, d.checked); err != nil {
+		return Share{}, err
+	}
 	if err := d.whole(); err != nil {
 		return Share{}, err
 	}
@@ -59,6 +81,9 @@ func (d *Download) finish(ctx context.Context) (Share, error) {
 		return Share{}, err
 	}
 	d.drain()
+	if d.there != nil {
+		return d.finishInto(ctx)
+	}
 	stats, err := d.dress(ctx)
 	if err != nil {
 		return Share{}, err
@@ -299,7 +324,7 @@ func (d *Download) recordShare(ctx context.Context, final string, stats map[int]
 	d.mu.RUnlock()
 	rec.bases = []string{final}
 	rec.name, rec.dir, rec.part, rec.placing, rec.partInode = filepath.Base(final), "", "", false, 0
-	rec.state, rec.complete, rec.suggested = Complete, true, ""
+	rec.state, rec.complete, rec.suggested, rec.leftOut = Complete, true, "", d.leftOut()
 
 	if stats != nil {
 		if err := d.putRows(stats); err != nil {
@@ -338,6 +363,9 @@ func (d *Download) mergeOld(rec *record, b *pebble.Batch, bits bitmap) error {
 	err = d.s.rows(old.id, func(r *row) error {
 		if r.entry < len(d.sel.want) && d.sel.want[r.entry] {
 			return nil
+		}
+		if d.refused[r.entry] && old.bases[r.base] == rec.bases[0] {
+			return nil // it is something else by now
 		}
 		if _, ok := base[r.base]; !ok {
 			base[r.base] = rec.baseIndex(old.bases[r.base])

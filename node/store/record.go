@@ -50,6 +50,7 @@ type record struct {
 
 	partDevice uint64 // download: that dir/part is on, once made; 0: unknown
 	bad        int    // files that no longer fit
+	leftOut    string // share: what a fetch left out of what was wanted, a clause; "": nothing
 }
 
 const (
@@ -83,6 +84,7 @@ func (r *record) encode() []byte {
 	e.int(r.added)
 	e.uint(r.partInode)
 	e.uint(r.partDevice)
+	e.string(r.leftOut)
 	return e.buf
 }
 
@@ -118,7 +120,7 @@ func decodeRecord(b []byte) (*record, error) {
 	r.size, r.haveBytes = d.size(), d.size()
 	r.added, r.partInode = d.int(), d.uint()
 	if version > 1 {
-		r.partDevice = d.uint()
+		r.partDevice, r.leftOut = d.uint(), d.string()
 	}
 	if err := d.end(); err != nil {
 		return nil, fmt.Errorf("decode record: %w", err)
@@ -132,7 +134,7 @@ func (r *record) share() Share {
 		Root: r.root, Name: r.title(), Path: r.path(), Dir: r.tree, Size: r.size,
 		Files: r.files, Leaves: r.leaves, Have: r.have, HaveBytes: r.haveBytes,
 		Added: time.Unix(0, r.added), State: r.state, Reason: r.reason,
-		Select: r.selects, Sub: r.sub,
+		Select: r.selects, Sub: r.sub, LeftOut: r.leftOut,
 	}
 }
 

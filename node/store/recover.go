@@ -96,8 +96,9 @@ func (s *Store) recoverPlaced(rec *record) error {
 	if d.x.layout.Size() < 0 {
 		d.loneSize, d.haveBytes = fi.Size(), fi.Size()
 	}
-	if err := d.whole(); err != nil {
-		return err
+	if d.whole() != nil { // some names were left out: the next Download finds the others at the destination
+		d.rec.placing, d.rec.made, d.rec.partInode = false, false, 0
+		return d.saveRecord(s.db.NewBatch(), true)
 	}
 	if _, err = d.recordShare(context.Background(), final, nil); err != nil {
 		return err

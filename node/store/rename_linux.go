@@ -46,3 +46,18 @@ func renameFree(from *os.Root, name string, to *os.Root, toName string) error {
 	}
 	return os.NewSyscallError("rename", err)
 }
+
+// renameOver moves a name from one directory to another, over what is there.
+func renameOver(from *os.Root, name string, to *os.Root, toName string) error {
+	src, err := from.Open(".")
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	dst, err := to.Open(".")
+	if err != nil {
+		return err
+	}
+	defer dst.Close()
+	return os.NewSyscallError("rename", unix.Renameat(int(src.Fd()), name, int(dst.Fd()), toName))
+}

@@ -91,7 +91,7 @@ func (t Target) checked() (Target, error) {
 }
 
 func newDownload(s *Store, lim chunker.Limits) *Download {
-	return &Download{s: s, lim: lim, loneSize: -1, dirty: map[int]struct{}{}, unsaved: map[int]struct{}{}, brought: newBrought()}
+	return &Download{s: s, lim: lim, loneSize: -1, dirty: map[int]struct{}{}, unsaved: map[int]struct{}{}, brought: newBrought(), merger: newMerger()}
 }
 
 // claim reserves root for one Download.
@@ -180,7 +180,9 @@ func (d *Download) start(ctx context.Context, t Target) error {
 		return err
 	}
 	d.rec = rec
+	d.checked = t.Checked
 	d.own()
+	d.hold()
 	d.homeDisk = sameDisk(rec.dir, d.s.home)
 	if err := d.load(rec); err != nil {
 		return err
@@ -222,7 +224,7 @@ func (d *Download) begin(ctx context.Context, fresh bool) error {
 	if err != nil {
 		return err
 	}
-	if err := d.known(ctx); err != nil {
+	if err := d.known(ctx, true); err != nil {
 		return err
 	}
 	d.respread()

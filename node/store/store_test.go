@@ -171,7 +171,11 @@ func pumpNodes(t testing.TB, src *store.Root, d *store.Download) error {
 		if err != nil {
 			return fmt.Errorf("node %d %s: %w", d.Nodes(), want, err)
 		}
-		if err := d.AddNode(block); err != nil {
+		err = d.AddNode(block)
+		if errors.Is(err, store.ErrUnsettled) {
+			err = d.Settle(context.Background(), nil)
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -88,6 +88,14 @@ type Share struct {
 	Select    []string // paths that were asked for; empty: all
 	Sub       string   // path inside the root that was asked for; "": all
 	Places    []Place  // where it lies, the first that was shared first; of an unfinished download none
+
+	LeftOut string // what a fetch left out of what was wanted, a clause; "": nothing
+
+	// Of the result of a fetch: what was left out, at most MaxLeft of LeftN names, and how
+	// many of these Force would have replaced.
+	Left        []Refusal
+	LeftN       int
+	Replaceable int
 }
 
 // Place is one path where a shared root lies. Of several the first that is right serves a chunk.
@@ -107,7 +115,9 @@ type Target struct {
 	Name   string   // of the result; "": last element of Sub, else the name from SetName, else the CID
 	Sub    string   // path inside the root that is the result itself; "": the root
 	Select []string // paths relative to the root, each an entry or a directory above entries; empty: all
-	Force  bool     // replace a destination that holds something else
+	Force  bool     // replace different files at the destination, one by one
+
+	Checked func(bytes int64) // if not nil, told how much of what is at the destination was hashed
 }
 
 // FileStatus is what Verify found about one file.

@@ -184,6 +184,14 @@ func (d *Download) acquireFile(at spot, create bool) (*pooled[*os.File], error) 
 	})
 }
 
+// acquireToRead opens the file of a spot where it is: in the .part, or at the destination.
+func (d *Download) acquireToRead(at spot) (*pooled[*os.File], error) {
+	if _, kept := d.keptAt(at.entry); !kept {
+		return d.acquireFile(at, false)
+	}
+	return d.dst.files.acquire(at.entry, func() (*os.File, error) { return d.openKept(at.entry, at.rel) })
+}
+
 // fitSize gives f the size it is going to have, without taking the space yet.
 func fitSize(f *os.File, size int64) error {
 	fi, err := f.Stat()
@@ -251,7 +259,7 @@ func (d *Download) readLeafAt(i int, buf []byte, off int) (n, size int, err erro
 	if n = partOf(size, off, len(buf)); n == 0 {
 		return 0, size, nil
 	}
-	h, err := d.acquireFile(at, false)
+	h, err := d.acquireToRead(at)
 	if err == nil {
 		_, err = h.v.ReadAt(buf[:n], at.offset+int64(off))
 		d.dst.files.release(h)
