@@ -132,7 +132,7 @@ func (f *File) reports(progress func(api.Progress)) (stop func()) {
 			case <-done:
 				return
 			case <-tick.C:
-				progress(f.progress())
+				progress(f.explained())
 			}
 		}
 	})
@@ -140,6 +140,21 @@ func (f *File) reports(progress func(api.Progress)) (stop func()) {
 		close(done)
 		wg.Wait()
 	}
+}
+
+// explained is progress, with what the reader waits for.
+func (f *File) explained() api.Progress {
+	p := f.progress()
+	f.mu.Lock()
+	waits, stats, found := f.session && f.waiting, f.stats, make(map[peer.ID][]string, len(f.met))
+	for id := range f.met {
+		found[id] = nil
+	}
+	f.mu.Unlock()
+	if waits {
+		wait(&p, f.n.waitsFor(stats, found))
+	}
+	return p
 }
 
 // progress is a snapshot for whoever watches.

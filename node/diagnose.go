@@ -36,7 +36,7 @@ func diagnose(e api.Evidence) []api.Cause {
 var rules = [...]func(*facts) []api.Cause{
 	atWork, unwritable, failedHere, notServed, changedHere, paused,
 	tooFast, shortOfChunks, pace,
-	lostToChange, lostChunks, distrusted, choked, stalled,
+	sentDamaged, lostToChange, lostChunks, distrusted, choked, stalled,
 	outOfReach, noNetwork, nobody, ready, undialled, fine,
 }
 
@@ -193,6 +193,27 @@ func pace(c *facts) []api.Cause {
 		rateText(c.Rate), are(c.senders(), "peer sends, or the way from it carries", "peers send, or the ways from them carry"))
 }
 
+// sentDamaged: what is missing came, but damaged. How often says more than who it was.
+func sentDamaged(c *facts) []api.Cause {
+	causes := c.peerCause(api.CauseCorrupt, c.open && c.Rate <= 0 && (len(c.holders) == 0 || c.Lost > 0))
+	var chunks int64
+	var who []string
+	for _, p := range c.bad {
+		if p.Trouble == api.CauseCorrupt {
+			chunks += p.Damaged
+			who = append(who, p.ID)
+		}
+	}
+	if len(causes) > 0 && chunks > 0 {
+		by := fmt.Sprintf("%d peers", len(who))
+		if len(who) == 1 {
+			by = "peer " + who[0]
+		}
+		causes[0].What += fmt.Sprintf(" From %s: %s so far.", by, are(int(chunks), "damaged chunk", "damaged chunks"))
+	}
+	return causes
+}
+
 // lostToChange: what is missing was at a peer whose files are not what they were.
 func lostToChange(c *facts) []api.Cause {
 	return c.peerCause(api.CauseChanged, c.open && c.Rate <= 0 && (len(c.holders) == 0 || c.Lost > 0))
@@ -217,9 +238,9 @@ func lostChunks(c *facts) []api.Cause {
 }
 
 // distrusted: those who had it did not keep to the rules.
-func distrusted(c *facts) (out []api.Cause) {
+func distrusted(c *facts) []api.Cause {
 	alone := c.open && c.Rate <= 0 && len(c.holders) == 0
-	return append(c.peerCause(api.CauseCorrupt, alone), c.peerCause(api.CauseViolation, alone)...)
+	return c.peerCause(api.CauseViolation, alone)
 }
 
 func choked(c *facts) []api.Cause {

@@ -30,7 +30,7 @@ func (n *Node) Get(ctx context.Context, req api.GetRequest, progress func(api.Pr
 		if err != nil {
 			return api.GetResult{}, err
 		}
-		err = f.wait(ctx, progress)
+		err = f.wait(ctx, n.explained(f, progress))
 		switch {
 		case err == nil && errors.Is(f.err, errAdjusted): // another caller wants more of it: that brings this too
 		case err == nil && f.err == nil:
@@ -62,6 +62,22 @@ func (f *fetch) wait(ctx context.Context, progress func(api.Progress)) error {
 				progress(f.progress())
 			}
 		}
+	}
+}
+
+// explained has progress hear what the fetch waits for, too.
+func (n *Node) explained(f *fetch, progress func(api.Progress)) func(api.Progress) {
+	if progress == nil {
+		return nil
+	}
+	return func(p api.Progress) {
+		if p.State == api.StateSearching || p.State == api.StateFetching || p.State == api.StateStalled {
+			f.mu.Lock()
+			stats, found := f.stats, cloneSources(f.found)
+			f.mu.Unlock()
+			wait(&p, n.waitsFor(stats, found))
+		}
+		progress(p)
 	}
 }
 

@@ -27,7 +27,7 @@ func (s source) Block(c cid.Cid, buf []byte) ([]byte, error) {
 	return b, swapError(err)
 }
 
-// CheckLeaf hashes a leaf that a peer says came damaged.
+// CheckLeaf implements transfer.Checker: it hashes a leaf that a peer says came damaged.
 func (s source) CheckLeaf(root cid.Cid, i int) (damaged bool, err error) {
 	damaged, err = s.store.CheckLeaf(root, i)
 	return damaged, swapError(err)

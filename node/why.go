@@ -237,42 +237,64 @@ func (q *inquiry) swarm(e *api.Evidence, stats transfer.Stats, found map[peer.ID
 	if q.partly {
 		e.Lost = 0 // the session cannot tell which are wanted
 	}
-	q.dials = q.dials[:0]
+	e.Peers, q.dials = q.n.suspects(stats, found)
+}
+
+// suspects are the peers that a session knows, and those found that it has not taken yet. Of some of them
+// the error says only that libp2p waits, or that we did: they are to be dialled for it to say more.
+func (n *Node) suspects(stats transfer.Stats, found map[peer.ID][]string) (out []api.Suspect, dials []peer.AddrInfo) {
+	out = []api.Suspect{}
 	for _, p := range stats.Peers {
-		trouble, detail := q.n.troubleWith(p.ID, p.Err)
-		e.Peers = append(e.Peers, api.Suspect{
-			ID: p.ID.String(), Addrs: q.n.remoteAddrs(p.ID), Sources: q.sources(found, p.ID), Connected: true,
-			Trouble: trouble, Detail: detail, Answered: p.Answered,
-			All: p.Have < 0, Have: int64(max(p.Have, 0)), Choked: p.Choked, Waiting: p.Waiting,
-			Bytes: p.Bytes, Rate: p.Rate, RTT: p.RTT.Seconds(),
-		})
-		if stats.Rate <= 0 {
-			e.Peers[len(e.Peers)-1].Rate = 0 // the last one known, of a while ago
-		}
+		out = append(out, n.suspect(stats, p, sourcesOf(found, p.ID)))
 		delete(found, p.ID)
 	}
 	for _, c := range stats.Known {
-		trouble, detail := q.n.troubleWith(c.ID, c.Err)
+		trouble, detail := n.troubleWith(c.ID, c.Err)
 		if errors.Is(c.Err, swarm.ErrDialBackoff) || trouble == api.CausePaced {
-			q.dials = append(q.dials, peer.AddrInfo{ID: c.ID, Addrs: c.Addrs})
+			dials = append(dials, peer.AddrInfo{ID: c.ID, Addrs: c.Addrs})
 		}
-		e.Peers = append(e.Peers, api.Suspect{
-			ID: c.ID.String(), Addrs: withPeer(c.Addrs, c.ID), Sources: q.sources(found, c.ID),
-			Trouble: trouble, Detail: detail, Bytes: stats.From[c.ID],
+		out = append(out, api.Suspect{
+			ID: c.ID.String(), Addrs: withPeer(c.Addrs, c.ID), Sources: sourcesOf(found, c.ID),
+			Trouble: trouble, Detail: detail, Bytes: stats.From[c.ID], Damaged: int64(c.Damaged),
 		})
 		delete(found, c.ID)
 	}
 	if len(stats.Known) < stats.Candidates {
-		return // there are more than we are told of
+		return out, dials // there are more than we are told of
 	}
 	for id := range found {
-		e.Peers = append(e.Peers, api.Suspect{ID: id.String(), Sources: q.sources(found, id)})
+		out = append(out, api.Suspect{ID: id.String(), Sources: sourcesOf(found, id)})
 	}
+	return out, dials
 }
 
-// sources tells where a peer was heard of. Those that nobody found for us were named by
+// suspect is a peer that a session uses. One that gives all it has is still to blame for chunks that nobody else has, where
+// it has said why it does not give those, or has sent them damaged.
+func (n *Node) suspect(stats transfer.Stats, p transfer.PeerStats, sources []string) api.Suspect {
+	err := p.Err
+	switch {
+	case err != nil || stats.Lost == 0:
+	case p.Damaged > 0:
+		err = transfer.ErrCorrupt
+	default:
+		err = p.Lacks
+	}
+	trouble, detail := n.troubleWith(p.ID, err)
+	s := api.Suspect{
+		ID: p.ID.String(), Addrs: n.remoteAddrs(p.ID), Sources: sources, Connected: true,
+		Trouble: trouble, Detail: detail, Answered: p.Answered,
+		All: p.Have < 0, Have: int64(max(p.Have, 0)), Choked: p.Choked, Waiting: p.Waiting,
+		Bytes: p.Bytes, Rate: p.Rate, RTT: p.RTT.Seconds(), Damaged: int64(p.Damaged),
+	}
+	if stats.Rate <= 0 {
+		s.Rate = 0 // the last one known, of a while ago
+	}
+	return s
+}
+
+// sourcesOf tells where a peer was heard of. Those that nobody found for us were named by
 // other peers of the swarm, or came to us for the root.
-func (q *inquiry) sources(found map[peer.ID][]string, id peer.ID) []string {
+func sourcesOf(found map[peer.ID][]string, id peer.ID) []string {
 	if s := found[id]; len(s) > 0 {
 		return s
 	}

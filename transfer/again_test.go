@@ -202,14 +202,15 @@ func TestRemovedAndSharedAgain(t *testing.T) {
 func TestProviderLooksAtDoubtedLeaf(t *testing.T) {
 	for _, row := range []struct {
 		name string
+		leaf uint32
 		rot  bool
-	}{{"damaged", true}, {"slandered", false}} {
+	}{{"damaged", 5, true}, {"slandered", 5, false}, {"one that there is not", 1 << 31, false}} {
 		t.Run(row.name, func(t *testing.T) {
 			c := newContent(53, 8, sizesOf(24, 20_000)...)
 			c.rot = map[int]bool{5: row.rot}
 			seed := newPeer(t, Config{}, c)
 			p := subscribed(t, seed, c)
-			p.send(wire.Corrupt{Handle: 1, Leaf: 5}, wire.Corrupt{Handle: 1, Leaf: 6},
+			p.send(wire.Corrupt{Handle: 1, Leaf: row.leaf}, wire.Corrupt{Handle: 1, Leaf: 6},
 				wire.Corrupt{Handle: 77, Leaf: 6}, wire.Corrupt{Handle: 1, Leaf: 5})
 			if row.rot {
 				gone, ok := until[wire.Gone](p)
@@ -221,8 +222,14 @@ func TestProviderLooksAtDoubtedLeaf(t *testing.T) {
 			if d, ok := until[wire.Data](p); !ok || d.Leaf != 6 {
 				t.Errorf("leaf %d, %v", d.Leaf, ok)
 			}
+			seed.swarms.mu.Lock()
+			short := len(seed.swarms.roots[c.root].short)
+			seed.swarms.mu.Unlock()
 			c.mu.Lock()
 			defer c.mu.Unlock()
+			if short > 3 {
+				t.Errorf("%d bytes of leaves that are short, of a root of 24", short)
+			}
 			if c.marked[5] != row.rot || c.marked[6] || c.checked > 1 {
 				t.Errorf("marked %v; looked at %d leaves, for one peer that asked for four at once", c.marked, c.checked)
 			}
@@ -243,6 +250,9 @@ func TestCorruptIsNotForEver(t *testing.T) {
 		k.active("p")
 		k.corrupt("p", now, uint32(i))
 		k.add("me", peer.AddrInfo{ID: "p", Addrs: []ma.Multiaddr{ma.StringCast("/ip4/127.0.0.1/tcp/1")}}, true)
+		for range proofs {
+			k.proved("p") // of what it has sent before
+		}
 		if runs := k.damaged("p", now); len(runs) == 0 || runs[len(runs)-1].First != uint32(i) {
 			t.Errorf("withheld: %v", runs)
 		}
@@ -254,6 +264,10 @@ func TestCorruptIsNotForEver(t *testing.T) {
 	if runs := k.damaged("p", now); len(runs) > 0 {
 		t.Errorf("withheld for good: %v", runs)
 	}
+	if _, ok := k.pick(now); !ok {
+		t.Fatal("not asked again")
+	}
+	k.active("p")
 	for range proofs {
 		k.proved("p")
 	}

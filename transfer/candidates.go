@@ -246,7 +246,7 @@ func (k *candidates) damaged(id peer.ID, now time.Time) (runs []wire.Run) {
 // proved forgives a peer its failures, and by and by that it had to be banned.
 func (k *candidates) proved(id peer.ID) {
 	c := k.byID[id]
-	if c == nil {
+	if c == nil || c.banned { // what was on its way changes nothing
 		return
 	}
 	c.fails, c.err, c.told = 0, nil, false

@@ -104,6 +104,15 @@ func (d *doubts) look(x doubt, e *Engine) {
 	if !ok {
 		return
 	}
+	r, err := e.src.OpenRoot(x.root)
+	if err != nil {
+		return
+	}
+	leaves := r.Leaves()
+	_ = r.Close() // nothing was read
+	if int64(x.leaf) >= int64(leaves) {
+		return
+	}
 	damaged, err := src.CheckLeaf(x.root, int(x.leaf))
 	switch {
 	case err != nil:

@@ -75,14 +75,17 @@ func runCat(ctx context.Context, c *call) error {
 }
 
 // cat writes a link's bytes from the running daemon or a node of our own.
-func (c *call) cat(ctx context.Context, req api.CatRequest, out io.Writer) (err error) {
+func (c *call) cat(ctx context.Context, req api.CatRequest, out *paced) (err error) {
 	work, s, err := c.connect(ctx, c.network)
 	if err != nil {
 		return cannot("read", brief(req.Link), err)
 	}
 	defer c.leave(s, &err)
 	p := c.catProgress(brief(req.Link))
-	_, err = s.Cat(work, req, out, p.update)
+	_, err = s.Cat(work, req, out, func(now api.Progress) {
+		out.note(now)
+		p.update(now)
+	})
 	p.done()
 	if err != nil {
 		return cannot("read", brief(req.Link), because(work, err))
@@ -111,6 +114,9 @@ func (u untilFirst) update(p api.Progress) {
 // catLate says that --timeout ran out.
 func (c *call) catLate(what string, out *paced) error {
 	limit := duration(out.limit.Round(time.Millisecond).Seconds())
+	if last := out.noted(); last.Cause != nil && out.n == 0 {
+		return late("read", what, limit, last, "")
+	}
 	if out.n == 0 {
 		return api.Errorf(api.Unavailable, "cannot read %s: nobody who has it was reached within %s", what, limit).
 			WithHint("Check that someone who has it is online and in the same network (`shoal find`, `shoal network`), then run the same command again.")
@@ -128,6 +134,20 @@ type paced struct {
 	timer *time.Timer
 	ended bool
 	n     int64
+	last  api.Progress
+}
+
+// note keeps a report, for what is said when it gets late.
+func (p *paced) note(now api.Progress) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.last = now
+}
+
+func (p *paced) noted() api.Progress {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.last
 }
 
 func (p *paced) start() {

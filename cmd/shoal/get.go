@@ -182,12 +182,30 @@ func absOutput(dest string) (string, error) {
 	return full, err
 }
 
+// late says that --timeout ran out, and why so as far as it can be told: changed or damaged content is another failure than
+// that nobody was there. kept says what became of what has come.
+func late(do, what, limit string, last api.Progress, kept string) error {
+	code, so := causeCodes[last.Cause.Code], "not whole after"
+	switch {
+	case code == api.Changed || code == api.Damaged:
+	case last.State == api.StateSearching:
+		code, so = api.Unavailable, "nobody who has it was reached within"
+	default:
+		code = api.Timeout
+	}
+	return api.Errorf(code, "cannot %s %s: %s %s: %s", do, what, so, limit, strings.TrimSuffix(last.Cause.What, ".")).
+		WithHint("%s", strings.TrimSpace(last.Cause.Next+" "+kept))
+}
+
 // getError says how a fetch ended before its end, and that nothing is lost.
 func (c *call) getError(ctx context.Context, what string, err error, last api.Progress) error {
 	const resume = "What has come is kept; the same command resumes."
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
 		limit := duration(c.flags.Duration("timeout").Round(time.Millisecond).Seconds())
+		if last.Cause != nil {
+			return late("get", what, limit, last, resume)
+		}
 		if last.State == "" || last.State == api.StateSearching {
 			return api.Errorf(api.Unavailable, "cannot get %s: nobody who has it was reached within %s", what, limit).
 				WithHint("Check that someone who has it is online and in the same network (`shoal find`, `shoal network`), then run the same command again.")

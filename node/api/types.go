@@ -139,6 +139,7 @@ type Progress struct {
 	Rate    float64 `json:"rate"`              // bytes a second over the last few seconds
 	ETA     float64 `json:"eta,omitempty"`     // seconds; 0: cannot be said
 	Message string  `json:"message,omitempty"` // one human clause on why it waits: "nobody who has it is found yet; still looking"
+	Cause   *Cause  `json:"cause,omitempty"`   // Get, Cat: what it waits for, as Why would tell it
 	Warning *Issue  `json:"warning,omitempty"` // Share: this path was left out. Never merged with later reports
 
 	Verified []VerifyResult `json:"verified,omitempty"` // Verify of all: shares done since the last such report. Never merged with later reports

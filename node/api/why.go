@@ -59,8 +59,8 @@ const (
 	CauseDenied    CauseCode = "denied"       // it does not serve us
 	CauseBusy      CauseCode = "busy"         // it has too many requests
 	CauseSilent    CauseCode = "silent"       // connected, it does not answer or send
-	CauseCorrupt   CauseCode = "corrupt"      // it sent what does not match its CID, and is banned
-	CauseViolation CauseCode = "violation"    // it broke the protocol, and is banned
+	CauseCorrupt   CauseCode = "corrupt"      // it sent what does not match its CID, and is left alone for a while
+	CauseViolation CauseCode = "violation"    // it broke the protocol, and is left alone for long
 	CauseHungUp    CauseCode = "disconnected" // the connection broke
 	CausePaced     CauseCode = "dial_rate"    // nothing: so many dials are under way that it has to wait
 )
@@ -127,6 +127,7 @@ type Suspect struct {
 	Choked    bool      `json:"choked,omitempty"`  // it takes no requests for now
 	Waiting   int64     `json:"waiting"`           // bytes asked of it that have not come
 	Bytes     int64     `json:"bytes"`             // verified from it
+	Damaged   int64     `json:"damaged,omitempty"` // chunks from it that did not match their CIDs
 	Rate      float64   `json:"rate"`
 	RTT       float64   `json:"rtt,omitempty"` // seconds
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // CheckLeaf reads and hashes leaf i of a share, at each of its places, or of a live download. Where it is damaged it is not served any
-// more, and the share says so; that a peer says it came damaged is no more than a reason to look. damaged: no place has it right.
+// more, and the share says so; that a peer says it came damaged is no more than a reason to look. damaged: it was so at one place at least, and none has it right.
 // An error tells nothing of the leaf.
 func (s *Store) CheckLeaf(root cid.Cid, i int) (damaged bool, err error) {
 	r, err := s.OpenRoot(root)
@@ -29,29 +29,33 @@ func (s *Store) CheckLeaf(root cid.Cid, i int) (damaged bool, err error) {
 		}
 		return r.live.doubt(i, buf[:n]), nil
 	}
-	layout, err := s.layout(r.first())
-	if err != nil {
-		return false, err
-	}
-	damaged = true
+	right := false
 	for _, v := range r.views {
 		row, _, size, err := v.locate(i)
 		if err == nil {
 			_, _, err = v.read(i, buf, 0)
 		}
+		well := false
+		if err == nil {
+			digest := sha256.Sum256(buf[:size])
+			well, err = s.has(keyBlock(nil, blockLeaf, digest[:], v.rec.id, i)) // one look, whatever the size of the share
+		}
 		switch {
-		case errors.Is(err, ErrNotHave), errors.Is(err, ErrChanged):
+		case errors.Is(err, ErrNotHave):
+		case errors.Is(err, ErrChanged):
+			damaged = true
 		case err != nil:
 			return false, err
-		case sha256.Sum256(buf[:size]) == layout.Digest(i):
-			damaged = false
+		case well:
+			right = true
 		default:
+			damaged = true
 			if err := s.markDamaged(v.rec, row, i, "holds other bytes than those shared"); err != nil {
 				return false, err
 			}
 		}
 	}
-	return damaged, nil
+	return damaged && !right, nil
 }
 
 // markDamaged stops one leaf of a share from being served, durably, until a Verify finds it right. The rest of its file is served on.
