@@ -28,10 +28,11 @@ type Disk struct {
 	now     []byte  // what is read
 	safe    []byte  // what was flushed
 	pending []write // since the last flush, in order
-	ops     int     // writes and flushes so far
-	cuts    map[int]func()
+	base    []byte  // what was flushed when Record was called; nil: it was not
+	log     []write // since then
 }
 
+// write is a write, or without data a flush.
 type write struct {
 	off  int64
 	data []byte
@@ -45,7 +46,7 @@ func NewDisk(t testing.TB, dir string, size int64) *Disk {
 	}
 	Need(t, "fusermount3", "fuse3")
 	Need(t, "losetup", "util-linux")
-	d := &Disk{now: mapped(t, size), safe: mapped(t, size), cuts: map[int]func(){}}
+	d := &Disk{now: mapped(t, size), safe: mapped(t, size)}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -94,40 +95,68 @@ func attach(t testing.TB, file string) string {
 	return device
 }
 
-// Ops counts the writes and flushes so far.
-func (d *Disk) Ops() int {
+// Record begins to keep every write and flush, for ImageAt.
+func (d *Disk) Record() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.ops
+	d.base = make([]byte, len(d.safe))
+	copyPages(d.base, d.safe)
+	d.log = append([]write(nil), d.pending...)
 }
 
-// Cut writes what a power cut after n writes and flushes from now would leave into a file, while the disk goes on: all that was flushed, and
-// of the later sectors a random part. done is called when the image is there.
-func (d *Disk) Cut(n int, image string, rng *rand.Rand, done func(error)) {
+// Recorded counts the writes and flushes since Record.
+func (d *Disk) Recorded() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.cuts[d.ops+n] = func() { done(d.image(image, rng)) }
+	return len(d.log)
 }
 
-// CutNow is Cut at once.
-func (d *Disk) CutNow(image string, rng *rand.Rand) error {
+// ImageAt writes to a file what a power cut after n of the recorded writes and flushes would have left: all that was flushed by then, and
+// of the later sectors a random part.
+func (d *Disk) ImageAt(n int, path string, rng *rand.Rand) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.image(image, rng)
+	safe, flushed := make([]byte, len(d.base)), 0
+	copyPages(safe, d.base)
+	for i, w := range d.log[:n] {
+		if w.data == nil {
+			for _, w := range d.log[flushed:i] {
+				copy(safe[w.off:], w.data)
+			}
+			flushed = i
+		}
+	}
+	return image(path, safe, d.log[flushed:n], rng)
 }
 
-// image writes an image; the caller holds mu.
-func (d *Disk) image(path string, rng *rand.Rand) error {
+// CutNow writes to a file what a power cut at this moment would leave.
+func (d *Disk) CutNow(path string, rng *rand.Rand) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return image(path, d.safe, d.pending, rng)
+}
+
+// copyPages copies what is not zero into zeros.
+func copyPages(to, from []byte) {
+	for off := 0; off < len(from); off += page {
+		if p := from[off : off+page]; !zero(p) {
+			copy(to[off:], p)
+		}
+	}
+}
+
+// image writes an image of what was flushed and a part of what was not.
+func image(path string, safe []byte, pending []write, rng *rand.Rand) error {
 	f, err := os.Create(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if err := f.Truncate(int64(len(d.safe))); err != nil {
+	if err := f.Truncate(int64(len(safe))); err != nil {
 		return err
 	}
-	for off := 0; off < len(d.safe); off += page {
-		if p := d.safe[off : off+page]; !zero(p) {
+	for off := 0; off < len(safe); off += page {
+		if p := safe[off : off+page]; !zero(p) {
 			if _, err := f.WriteAt(p, int64(off)); err != nil {
 				return err
 			}
@@ -137,7 +166,7 @@ func (d *Disk) image(path string, rng *rand.Rand) error {
 	if rng.IntN(2) == 0 {
 		unit = page // a disk with sectors of 4 KiB
 	}
-	for _, w := range d.pending {
+	for _, w := range pending {
 		for at := 0; at < len(w.data); at += unit {
 			if rng.Float64() >= keep {
 				continue
@@ -159,12 +188,10 @@ func zero(p []byte) bool {
 	return true
 }
 
-// count counts an operation and cuts the power where that was asked for; the caller holds mu.
-func (d *Disk) count() {
-	d.ops++
-	if cut := d.cuts[d.ops]; cut != nil {
-		delete(d.cuts, d.ops)
-		cut()
+// note keeps a write or flush; the caller holds mu.
+func (d *Disk) note(w write) {
+	if d.base != nil {
+		d.log = append(d.log, w)
 	}
 }
 
@@ -203,8 +230,9 @@ func (p *platter) Write(_ context.Context, _ fs.FileHandle, data []byte, off int
 		return 0, syscall.ENOSPC
 	}
 	copy(d.now[off:], data)
-	d.pending = append(d.pending, write{off, append([]byte(nil), data...)})
-	d.count()
+	w := write{off, append([]byte(nil), data...)}
+	d.pending = append(d.pending, w)
+	d.note(w)
 	return uint32(len(data)), 0
 }
 
@@ -216,7 +244,7 @@ func (p *platter) Fsync(context.Context, fs.FileHandle, uint32) syscall.Errno {
 		copy(d.safe[w.off:], w.data)
 	}
 	d.pending = nil
-	d.count()
+	d.note(write{})
 	return 0
 }
 
