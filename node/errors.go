@@ -80,6 +80,7 @@ func userError(err error) error {
 		{store.ErrLocked, api.Locked, "Another shoal runs on this home: talk to it, or give this one a --home of its own."},
 		{store.ErrNewer, api.Unsupported, "This home was written by a newer shoal: use that one, or another --home."},
 		{store.ErrNotFound, api.NotFound, "`shoal ls` lists the shares."},
+		{store.ErrInTheWay, api.Exists, "Move away what is there: shoal did not make it, and leaves it alone."},
 		{store.ErrExists, api.Exists, "Choose another destination with -o."},
 		{store.ErrNoSpace, api.NoSpace, "Free some space and run the same command: it goes on where it stopped."},
 		{store.ErrExhausted, api.Internal, "Give shoal more descriptors (`ulimit -n 1024`) and run the same command: it goes on where it stopped."},

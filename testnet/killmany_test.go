@@ -146,10 +146,11 @@ func (k *killer) killGet(peer *testnet.Peer, dir, source string, files []string,
 	k.run(peer, "get", args...)
 	k.oldOrNew(source, dest, files, old)
 	k.unchanged(around)
+	edits := k.edited
 	if !merge {
 		k.editPart(dir, around)
 	}
-	k.finish(peer, dir, args)
+	k.finish(peer, dir, args, k.edited > edits)
 	for rel := range old { // what is not in the share stays
 		if !slices.Contains(files, rel) {
 			k.unchanged(map[string]string{filepath.Join(dest, rel): old[rel]})
@@ -219,10 +220,14 @@ func (k *killer) moment(peer *testnet.Peer, kind string, usual time.Duration) <-
 	return out
 }
 
-// finish runs the command again. What was put into the .part of a tree may have to go first: then the command says which.
-func (k *killer) finish(peer *testnet.Peer, dir string, args []string) {
+// finish runs the command again. What was put into the .part of a tree may have to go first: then the command says which. One that finds
+// what was edited may say so, once.
+func (k *killer) finish(peer *testnet.Peer, dir string, args []string, edited bool) {
 	r := peer.Run(args...)
-	if r.Code == 5 && strings.Contains(r.Stderr, "remove it") {
+	if edited && r.Code != 0 && strings.Contains(r.Stderr, "another program changed it") {
+		r = peer.Run(args...)
+	}
+	if edited && r.Code == 5 && strings.Contains(r.Stderr, "is in its place") {
 		filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 			if err == nil && e.Type() == fs.ModeSymlink && strings.Contains(path, ".part"+string(filepath.Separator)) {
 				k.check(os.Remove(path))

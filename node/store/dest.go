@@ -53,7 +53,7 @@ func (t *dest) path(rel string) string {
 	return filepath.Join(t.dir, t.part, filepath.FromSlash(rel))
 }
 
-var errSymlink = errors.New("a symlink or special file is in its place; remove it")
+var errSymlink = errors.New("a symlink or special file is in its place")
 
 // acquireDir opens the directory rel of the tree, "" being part itself, and makes it and
 // those above if create is set.

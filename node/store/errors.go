@@ -27,6 +27,7 @@ var (
 	ErrNoMatch    = errors.New("no such path in the share")
 	ErrExhausted  = errors.New("too many open files")
 	ErrClosed     = errors.New("closed")
+	ErrInTheWay   = errSymlink
 )
 
 // fsError names the operation and the path in words, and marks the causes that
