@@ -16,6 +16,9 @@ import (
 // Cat writes a file, or a range of it, to w while it is fetched.
 func (n *Node) Cat(ctx context.Context, req api.CatRequest, w io.Writer, progress func(api.Progress)) (api.CatResult, error) {
 	start := time.Now()
+	if err := req.Check(); err != nil {
+		return api.CatResult{}, err
+	}
 	rng, err := api.ParseRange(req.Range)
 	if err != nil {
 		return api.CatResult{}, err

@@ -25,6 +25,9 @@ const (
 // Find reports each peer that says it has a root, once, as soon as it is known
 // whether it can be reached.
 func (n *Node) Find(ctx context.Context, ref string, found func(api.Provider)) error {
+	if err := api.CheckRef(ref); err != nil {
+		return err
+	}
 	if err := n.online(); err != nil {
 		return err
 	}

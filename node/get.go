@@ -14,6 +14,9 @@ const reportEvery = 200 * time.Millisecond
 // Get fetches a root, or the selected part of it, and waits until it is whole.
 func (n *Node) Get(ctx context.Context, req api.GetRequest, progress func(api.Progress)) (api.GetResult, error) {
 	start := time.Now()
+	if err := req.Check(); err != nil {
+		return api.GetResult{}, err
+	}
 	if err := n.online(); err != nil {
 		return api.GetResult{}, err
 	}

@@ -129,5 +129,8 @@ func (n *Node) Limits(context.Context) (api.LimitState, error) { return n.limits
 
 // SetLimits sets rate limits by hand.
 func (n *Node) SetLimits(_ context.Context, req api.LimitRequest) (api.LimitState, error) {
+	if err := req.Check(); err != nil {
+		return api.LimitState{}, err
+	}
 	return n.limits.set(time.Now(), req)
 }

@@ -107,6 +107,9 @@ func (n *Node) shareNamed(ref string) (cid.Cid, error) {
 
 // Entries lists what is in a share, in the order of its leaves.
 func (n *Node) Entries(_ context.Context, ref string) ([]api.Entry, error) {
+	if err := api.CheckRef(ref); err != nil {
+		return nil, err
+	}
 	_, root, err := n.find(ref)
 	if err != nil {
 		return nil, err
@@ -153,6 +156,9 @@ func countBits(bits []byte, first, count int) int {
 
 // Remove forgets a share; an unfinished download is stopped first. The path of one place of several forgets that alone.
 func (n *Node) Remove(ctx context.Context, ref string) (api.Share, error) {
+	if err := api.CheckRef(ref); err != nil {
+		return api.Share{}, err
+	}
 	s, root, err := n.find(ref)
 	if err != nil {
 		return api.Share{CID: api.RefCID(ref), State: api.StateChanged}, n.removeVersion(ref, err)

@@ -225,6 +225,9 @@ func (n *Node) PeerLists(context.Context) (api.PeerLists, error) { return n.rule
 
 // SetPeerLists allows, bans and forgets peers. Who may not connect any more is cut off before it returns.
 func (n *Node) SetPeerLists(ctx context.Context, req api.PeerListRequest) (api.PeerLists, error) {
+	if err := req.Check(); err != nil {
+		return api.PeerLists{}, err
+	}
 	self, err := Identity(n.set.home)
 	if err != nil {
 		return api.PeerLists{}, err

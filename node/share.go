@@ -24,6 +24,9 @@ const maxLinkAddrs = 4
 func (n *Node) Share(ctx context.Context, req api.ShareRequest, progress func(api.Progress)) (api.ShareResult, error) {
 	start := time.Now()
 	result := api.ShareResult{}
+	if err := req.Check(); err != nil {
+		return result, err
+	}
 	report := newReporter(progress)
 	imp := n.store.Import()
 	defer imp.Abort()

@@ -30,9 +30,6 @@ func (n *Node) target(req api.GetRequest) (store.Target, []peer.AddrInfo, error)
 		}
 	}
 	t.Dir = filepath.Clean(t.Dir)
-	if !filepath.IsAbs(t.Dir) {
-		return t, nil, api.Errorf(api.Invalid, "destination %q is not an absolute path", t.Dir)
-	}
 	hints, err := linkPeers(link)
 	return t, hints, err
 }
@@ -42,9 +39,6 @@ func (n *Node) target(req api.GetRequest) (store.Target, []peer.AddrInfo, error)
 func (n *Node) output(root cid.Cid, sub, name, out string) (dir, _ string, err error) {
 	into := strings.HasSuffix(out, "/") || os.IsPathSeparator(out[len(out)-1])
 	out = filepath.Clean(out)
-	if !filepath.IsAbs(out) {
-		return "", "", api.Errorf(api.Invalid, "destination %q is not an absolute path", out)
-	}
 	if place, ok := n.store.PlaceAt(root, sub, out); ok {
 		return filepath.Dir(place), filepath.Base(place), nil
 	}

@@ -12,10 +12,10 @@ import (
 
 // Verify compares a share with its files, or all of them, and serves what fits again.
 func (n *Node) Verify(ctx context.Context, req api.VerifyRequest, progress func(api.Progress)) (api.VerifyResult, error) {
-	switch {
-	case req.All == (req.Ref != ""):
-		return api.VerifyResult{}, api.Errorf(api.Invalid, "name a share to verify, or ask for all")
-	case req.All:
+	if err := req.Check(); err != nil {
+		return api.VerifyResult{}, err
+	}
+	if req.All {
 		return n.verifyAll(ctx, req.Full, progress)
 	}
 	s, root, err := n.find(req.Ref)

@@ -28,6 +28,9 @@ const (
 // Why gathers evidence about a root, from the fetch that runs or by asking around
 // itself, and reads off it what is the matter (diagnose).
 func (n *Node) Why(ctx context.Context, req api.WhyRequest, progress func(api.Progress)) (api.Diagnosis, error) {
+	if err := req.Check(); err != nil {
+		return api.Diagnosis{}, err
+	}
 	if err := n.online(); err != nil {
 		return api.Diagnosis{}, err
 	}

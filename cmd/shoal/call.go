@@ -1,13 +1,14 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"path/filepath"
 	"sync"
 
 	"github.com/urfave/cli/v2"
+
+	"shoal/node/api"
 )
 
 // env is the world outside of one run of shoal.
@@ -27,9 +28,11 @@ func (e *env) note(format string, args ...any) { fmt.Fprintf(e.err, format+"\n",
 
 // object prints one JSON object on a line of its own.
 func (e *env) object(v any) {
-	enc := json.NewEncoder(e.out)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil && e.out.err == nil {
+	raw, err := api.Marshal(v)
+	if err == nil {
+		_, err = e.out.Write(append(raw, '\n'))
+	}
+	if err != nil && e.out.err == nil {
 		e.out.err = err
 	}
 }

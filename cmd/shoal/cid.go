@@ -62,6 +62,9 @@ func (c *call) hash(ctx context.Context, path string) (cidResult, error) {
 	if err != nil {
 		return cidResult{}, err
 	}
+	if err := (api.ShareRequest{Path: full}).Check(); err != nil {
+		return cidResult{}, err
+	}
 	p := c.progressFor(path, false)
 	defer p.done()
 	start := time.Now()

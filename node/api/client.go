@@ -3,7 +3,6 @@ package api
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -65,7 +64,7 @@ func (c *Client) Cat(ctx context.Context, req CatRequest, w io.Writer, progress 
 		return res, fmt.Errorf("write %s: %w", req.Link, refused.err)
 	}
 	if err == nil {
-		err = json.Unmarshal(raw, &res)
+		err = Unmarshal(raw, &res)
 	}
 	return res, own(ctx, err)
 }
@@ -77,12 +76,12 @@ func (c *Client) List(ctx context.Context) ([]Share, error) {
 
 // Entries implements Service.
 func (c *Client) Entries(ctx context.Context, ref string) ([]Entry, error) {
-	return ask[[]Entry](ctx, c, "GET", "/v1/entries?ref="+url.QueryEscape(ref))
+	return about[[]Entry](ctx, c, "GET", "/v1/entries", ref)
 }
 
 // Remove implements Service.
 func (c *Client) Remove(ctx context.Context, ref string) (Share, error) {
-	return ask[Share](ctx, c, "DELETE", "/v1/shares?ref="+url.QueryEscape(ref))
+	return about[Share](ctx, c, "DELETE", "/v1/shares", ref)
 }
 
 // Status implements Service.
@@ -97,6 +96,9 @@ func (c *Client) Peers(ctx context.Context) ([]Peer, error) {
 
 // Find implements Service.
 func (c *Client) Find(ctx context.Context, ref string, found func(Provider)) error {
+	if err := CheckRef(ref); err != nil {
+		return err
+	}
 	body, err := c.do(ctx, "GET", "/v1/providers?ref="+url.QueryEscape(ref), nil)
 	if err != nil {
 		return err
@@ -150,22 +152,34 @@ func ask[T any](ctx context.Context, c *Client, method, path string) (T, error) 
 	return send[T](ctx, c, method, path, nil)
 }
 
+// about is ask for a ref.
+func about[T any](ctx context.Context, c *Client, method, path, ref string) (T, error) {
+	if err := CheckRef(ref); err != nil {
+		return *new(T), err
+	}
+	return ask[T](ctx, c, method, path+"?ref="+url.QueryEscape(ref))
+}
+
 // send makes a request with the object req, if it is not nil, that is answered by one JSON value.
-func send[T any](ctx context.Context, c *Client, method, path string, req any) (T, error) {
+func send[T any](ctx context.Context, c *Client, method, path string, req request) (T, error) {
 	var v T
 	body, err := c.do(ctx, method, path, req)
 	if err != nil {
 		return v, err
 	}
 	defer body.Close()
-	if err := json.NewDecoder(io.LimitReader(body, maxAnswer)).Decode(&v); err != nil {
+	raw, err := io.ReadAll(io.LimitReader(body, maxAnswer))
+	if err == nil {
+		err = Unmarshal(raw, &v)
+	}
+	if err != nil {
 		return v, own(ctx, fmt.Errorf("read answer of %s %s: %w", method, path, err))
 	}
 	return v, nil
 }
 
 // run makes a request that is answered by a stream of progress and a result.
-func run[T any](ctx context.Context, c *Client, path string, req any, progress func(Progress)) (T, error) {
+func run[T any](ctx context.Context, c *Client, path string, req request, progress func(Progress)) (T, error) {
 	var v T
 	body, err := c.do(ctx, "POST", path, req)
 	if err != nil {
@@ -178,7 +192,7 @@ func run[T any](ctx context.Context, c *Client, path string, req any, progress f
 		}
 	})
 	if err == nil {
-		err = json.Unmarshal(raw, &v)
+		err = Unmarshal(raw, &v)
 	}
 	if err != nil {
 		return v, own(ctx, err)
@@ -186,11 +200,14 @@ func run[T any](ctx context.Context, c *Client, path string, req any, progress f
 	return v, nil
 }
 
-// do sends a request and gives the body of a good answer.
-func (c *Client) do(ctx context.Context, method, path string, v any) (io.ReadCloser, error) {
+// do checks and sends a request and gives the body of a good answer.
+func (c *Client) do(ctx context.Context, method, path string, v request) (io.ReadCloser, error) {
 	var body io.Reader
 	if v != nil {
-		raw, err := json.Marshal(v)
+		if err := v.Check(); err != nil {
+			return nil, err
+		}
+		raw, err := Marshal(v)
 		if err != nil {
 			return nil, fmt.Errorf("encode request: %w", err)
 		}
@@ -209,7 +226,8 @@ func (c *Client) do(ctx context.Context, method, path string, v any) (io.ReadClo
 	}
 	defer resp.Body.Close()
 	var e event
-	if err := json.NewDecoder(io.LimitReader(resp.Body, maxLine)).Decode(&e); err != nil || e.Error == nil {
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxLine))
+	if err != nil || Unmarshal(raw, &e) != nil || e.Error == nil {
 		return nil, Errorf(Internal, "%s %s: the daemon answered %s", method, path, resp.Status)
 	}
 	return nil, e.Error

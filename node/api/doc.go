@@ -28,8 +28,23 @@
 //	POST   /v1/why        WhyRequest        stream: Progress, Diagnosis
 //
 // REF is a CID, an absolute path or a name (MatchShare); for providers a CID or link. Fields of the JSON objects are those
-// of the types' tags. Fields and event kinds that one end does not know are ignored, and new ones are added within /v1; an
+// of the types' tags. In answers, fields and event kinds that a client does not know are to be ignored: new ones are added within /v1; an
 // incompatible change gets /v2.
+//
+// # Requests are strict
+//
+// A request that is half understood does something else than was meant. So a field or parameter that is unknown, missing though
+// it is needed, given twice, null or of another type is refused with code invalid, and named, with the nearest one that there is; so is
+// a body that is not one JSON object, and a body or query where none is taken. Paths on this machine are absolute, hold no NUL byte,
+// and do not lead to /dev (but /dev/shm), /proc or /sys, where the same path means something else to each process. Check of each request
+// holds its rules; Client, Handler and node.Node all ask it.
+//
+// # Paths are bytes
+//
+// JSON strings are Unicode, paths are not. A byte that is not part of valid UTF-8 is written as the escape of a lone surrogate, \udc80 to
+// \udcff for the bytes 0x80 to 0xff, in every string of a request or answer (Python's surrogateescape, PEP 383): "out\udcff" is the
+// name out and the byte 0xff. Valid text is plain and never holds such an escape. In a query such a byte is %FF as in any URL. Other halves of
+// surrogate pairs, and bodies that are not UTF-8, are refused. Marshal and Unmarshal do this; other JSON libraries show the surrogate or U+FFFD.
 //
 // # Streams
 //

@@ -55,9 +55,9 @@ func (f *frameWriter) send(e event) {
 		f.mu.Lock()
 	}
 	defer f.mu.Unlock()
-	raw, err := json.Marshal(e)
+	raw, err := Marshal(e)
 	if err != nil || len(raw) > maxFrame {
-		raw, _ = json.Marshal(event{Event: eventError, Error: Errorf(Internal, "an answer cannot be encoded")})
+		raw, _ = Marshal(event{Event: eventError, Error: Errorf(Internal, "an answer cannot be encoded")})
 	}
 	_ = f.frame(frameEvent, raw) // the reader is gone then, and its context is cancelled
 }
@@ -139,7 +139,7 @@ func readEvent(br *bufio.Reader, n int) (e event, err error) {
 	if _, err := io.ReadFull(br, raw); err != nil {
 		return e, err
 	}
-	return e, json.Unmarshal(raw, &e)
+	return e, Unmarshal(raw, &e)
 }
 
 // copyData passes n bytes on, telling the two sides' errors apart.

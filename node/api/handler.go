@@ -2,11 +2,11 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 )
 
 // maxBody bounds a request body, in bytes: a long --select list fits.
@@ -19,23 +19,9 @@ var errStopping = errors.New("the daemon is stopping")
 func Handler(svc Service, log *slog.Logger) http.Handler {
 	h := &handler{svc: svc, log: log}
 	mux := http.NewServeMux()
-	mux.Handle("GET /v1/version", plain(h, func(r *http.Request) (Version, error) { return svc.Version(r.Context()) }))
-	mux.Handle("GET /v1/id", plain(h, func(r *http.Request) (Identity, error) { return svc.ID(r.Context()) }))
-	mux.Handle("GET /v1/status", plain(h, func(r *http.Request) (Status, error) { return svc.Status(r.Context()) }))
-	mux.Handle("GET /v1/peers", plain(h, func(r *http.Request) ([]Peer, error) { return svc.Peers(r.Context()) }))
-	mux.Handle("GET /v1/shares", plain(h, func(r *http.Request) ([]Share, error) { return svc.List(r.Context()) }))
-	mux.Handle("GET /v1/entries", plain(h, func(r *http.Request) ([]Entry, error) { return svc.Entries(r.Context(), ref(r)) }))
-	mux.Handle("DELETE /v1/shares", plain(h, func(r *http.Request) (Share, error) { return svc.Remove(r.Context(), ref(r)) }))
-	mux.Handle("POST /v1/share", stream(h, svc.Share))
-	mux.Handle("POST /v1/get", stream(h, svc.Get))
-	mux.Handle("POST /v1/verify", stream(h, svc.Verify))
-	mux.Handle("POST /v1/why", stream(h, svc.Why))
-	mux.HandleFunc("POST /v1/cat", h.cat)
-	mux.Handle("GET /v1/limits", plain(h, func(r *http.Request) (LimitState, error) { return svc.Limits(r.Context()) }))
-	mux.Handle("POST /v1/limits", object(h, svc.SetLimits))
-	mux.Handle("GET /v1/peers/lists", plain(h, func(r *http.Request) (PeerLists, error) { return svc.PeerLists(r.Context()) }))
-	mux.Handle("POST /v1/peers/lists", object(h, svc.SetPeerLists))
-	mux.HandleFunc("GET /v1/providers", h.find)
+	for _, rt := range h.routes() {
+		mux.Handle(rt.method+" "+rt.path, h.guard(rt))
+	}
 	mux.HandleFunc("/", h.unknown)
 	return mux
 }
@@ -45,38 +31,133 @@ type handler struct {
 	log *slog.Logger
 }
 
-func ref(r *http.Request) string { return r.URL.Query().Get("ref") }
+// route is one request that a Service can be asked.
+type route struct {
+	method, path string
+	taker
+}
 
-// plain answers with one JSON object or array.
-func plain[T any](h *handler, call func(*http.Request) (T, error)) http.Handler {
+// taker says what a request takes, and answers it. What it does not take is refused.
+type taker struct {
+	body  request // the zero value of its object; nil: no body
+	ref   bool    // needs the query parameter ref
+	serve http.HandlerFunc
+}
+
+func (h *handler) routes() []route {
+	svc := h.svc
+	return []route{
+		{"GET", "/v1/version", plain(h, svc.Version)},
+		{"GET", "/v1/id", plain(h, svc.ID)},
+		{"GET", "/v1/status", plain(h, svc.Status)},
+		{"GET", "/v1/peers", plain(h, svc.Peers)},
+		{"GET", "/v1/shares", plain(h, svc.List)},
+		{"GET", "/v1/entries", byRef(h, svc.Entries)},
+		{"DELETE", "/v1/shares", byRef(h, svc.Remove)},
+		{"POST", "/v1/share", stream(h, svc.Share)},
+		{"POST", "/v1/get", stream(h, svc.Get)},
+		{"POST", "/v1/verify", stream(h, svc.Verify)},
+		{"POST", "/v1/why", stream(h, svc.Why)},
+		{"POST", "/v1/cat", taker{body: CatRequest{}, serve: h.cat}},
+		{"GET", "/v1/limits", plain(h, svc.Limits)},
+		{"POST", "/v1/limits", object(h, svc.SetLimits)},
+		{"GET", "/v1/peers/lists", plain(h, svc.PeerLists)},
+		{"POST", "/v1/peers/lists", object(h, svc.SetPeerLists)},
+		{"GET", "/v1/providers", taker{ref: true, serve: h.find}},
+	}
+}
+
+// guard refuses a body or query that the route does not take.
+func (h *handler) guard(rt route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		v, err := call(r)
+		err := checkQuery(r.URL.RawQuery, rt.ref)
+		if err == nil && rt.body == nil && r.ContentLength != 0 {
+			err = Errorf(Invalid, "the request %s %s takes no body", rt.method, rt.path)
+		}
 		if err != nil {
 			h.fail(w, r, err)
 			return
 		}
-		w.Header().Set("Content-Type", "application/json")
-		if err := json.NewEncoder(w).Encode(v); err != nil {
-			h.log.Debug("api answer not sent", "path", r.URL.Path, "err", err)
-		}
+		rt.serve(w, r)
 	})
 }
 
+// checkQuery reads the query as strictly as decode reads a body.
+func checkQuery(raw string, ref bool) error {
+	known := map[string]bool{}
+	if ref {
+		known["ref"] = true
+	}
+	values, err := url.ParseQuery(raw)
+	if err != nil {
+		return Errorf(Invalid, "read the parameters of the request: %w", err)
+	}
+	for name, given := range values {
+		switch {
+		case !known[name]:
+			return unknownField(name, "parameter", name, known)
+		case len(given) > 1:
+			return Errorf(Invalid, "the request gives the parameter %q %d times", name, len(given))
+		}
+	}
+	switch {
+	case !ref:
+		return nil
+	case values.Get("ref") == "":
+		return Errorf(Invalid, "the parameter %q is missing or empty", "ref")
+	}
+	return CheckRef(values.Get("ref"))
+}
+
+func ref(r *http.Request) string { return r.URL.Query().Get("ref") }
+
+// plain answers with one JSON object or array.
+func plain[T any](h *handler, call func(context.Context) (T, error)) taker {
+	return taker{serve: func(w http.ResponseWriter, r *http.Request) {
+		v, err := call(r.Context())
+		answer(h, w, r, v, err)
+	}}
+}
+
+// byRef is plain about the share that the query names.
+func byRef[T any](h *handler, call func(context.Context, string) (T, error)) taker {
+	return taker{ref: true, serve: func(w http.ResponseWriter, r *http.Request) {
+		v, err := call(r.Context(), ref(r))
+		answer(h, w, r, v, err)
+	}}
+}
+
 // object reads the request object and answers with one.
-func object[Req, Res any](h *handler, call func(context.Context, Req) (Res, error)) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+func object[Req request, Res any](h *handler, call func(context.Context, Req) (Res, error)) taker {
+	return taker{body: *new(Req), serve: func(w http.ResponseWriter, r *http.Request) {
 		var req Req
 		if err := readBody(w, r, &req); err != nil {
 			h.fail(w, r, err)
 			return
 		}
-		plain(h, func(r *http.Request) (Res, error) { return call(r.Context(), req) }).ServeHTTP(w, r)
-	})
+		v, err := call(r.Context(), req)
+		answer(h, w, r, v, err)
+	}}
+}
+
+func answer(h *handler, w http.ResponseWriter, r *http.Request, v any, err error) {
+	var raw []byte
+	if err == nil {
+		raw, err = Marshal(v)
+	}
+	if err != nil {
+		h.fail(w, r, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if _, err := w.Write(append(raw, '\n')); err != nil {
+		h.log.Debug("api answer not sent", "path", r.URL.Path, "err", err)
+	}
 }
 
 // stream reads the request object and answers with progress events and then the result.
-func stream[Req, Res any](h *handler, call func(context.Context, Req, func(Progress)) (Res, error)) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+func stream[Req request, Res any](h *handler, call func(context.Context, Req, func(Progress)) (Res, error)) taker {
+	return taker{body: *new(Req), serve: func(w http.ResponseWriter, r *http.Request) {
 		var req Req
 		if err := readBody(w, r, &req); err != nil {
 			h.fail(w, r, err)
@@ -86,7 +167,7 @@ func stream[Req, Res any](h *handler, call func(context.Context, Req, func(Progr
 		defer out.close()
 		res, err := call(r.Context(), req, func(p Progress) { out.send(event{Event: eventProgress, Progress: &p}) })
 		h.finish(out, r, res, err)
-	})
+	}}
 }
 
 // find streams providers; it has no body and no result.
@@ -115,7 +196,7 @@ func (h *handler) start(w http.ResponseWriter) *streamWriter {
 func (h *handler) finish(out interface{ send(event) }, r *http.Request, res any, err error) {
 	if err == nil {
 		var raw []byte
-		if raw, err = json.Marshal(res); err == nil {
+		if raw, err = Marshal(res); err == nil {
 			out.send(event{Event: eventDone, Result: raw})
 			return
 		}
@@ -132,7 +213,11 @@ func (h *handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	if err := json.NewEncoder(w).Encode(event{Event: eventError, Error: e}); err != nil {
+	raw, err := Marshal(event{Event: eventError, Error: e})
+	if err == nil {
+		_, err = w.Write(append(raw, '\n'))
+	}
+	if err != nil {
 		h.log.Debug("api answer not sent", "path", r.URL.Path, "err", err)
 	}
 }
@@ -154,9 +239,9 @@ func (h *handler) unknown(w http.ResponseWriter, r *http.Request) {
 		WithHint("The daemon and the program that asks are of different versions; `shoal version` shows both."))
 }
 
-// readBody decodes the one JSON object of a request and reads it to its end: only then does net/http watch the connection,
-// and cancel the request's context when the client goes away.
-func readBody(w http.ResponseWriter, r *http.Request, v any) error {
+// readBody decodes the one JSON object of a request and checks it. It reads the body to its end: only then does net/http watch the
+// connection, and cancel the request's context when the client goes away.
+func readBody[Req request](w http.ResponseWriter, r *http.Request, req *Req) error {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	var tooLarge *http.MaxBytesError
 	switch {
@@ -165,8 +250,8 @@ func readBody(w http.ResponseWriter, r *http.Request, v any) error {
 	case err != nil:
 		return Errorf(Invalid, "read request: %w", err)
 	}
-	if err := json.Unmarshal(body, v); err != nil {
-		return Errorf(Invalid, "read request: %w", err)
+	if err := decode(body, req); err != nil {
+		return err
 	}
-	return nil
+	return (*req).Check()
 }

@@ -20,9 +20,10 @@ func TestRequests(t *testing.T) {
 		want                     string // part of the answer
 	}{
 		{"id", "GET", "/v1/id", "", 200, `{"id":"12D3KooWTest","addrs":["/ip4`},
-		{"stream", "POST", "/v1/get", `{"link":"here"}`, 200, `{"event":"done","result":{"cid":"bafy1"`},
-		{"unknown fields are ignored", "POST", "/v1/get", `{"link":"here","later":{"x":1}}`, 200, `"event":"done"`},
-		{"error in a stream", "POST", "/v1/get", `{}`, 200, `{"event":"error","error":{"code":"exists"`},
+		{"stream", "POST", "/v1/get", `{"link":"here","dir":"/d"}`, 200, `{"event":"done","result":{"cid":"bafy1"`},
+		{"unknown field", "POST", "/v1/get", `{"link":"here","dir":"/d","later":{"x":1}}`, 400, `has no field \"later\"`},
+		{"misspelt field", "POST", "/v1/share", `{"pth":"/tmp"}`, 400, `Did you mean \"path\"?`},
+		{"error in a stream", "POST", "/v1/get", `{"link":"there","dir":"/d"}`, 200, `{"event":"error","error":{"code":"exists"`},
 		{"not JSON", "POST", "/v1/get", `link=here`, 400, `"code":"invalid"`},
 		{"empty body", "POST", "/v1/share", ``, 400, `"code":"invalid"`},
 		{"wrong type", "POST", "/v1/share", `{"path":5}`, 400, `"code":"invalid"`},
@@ -63,7 +64,7 @@ func TestForeignServer(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			client := foreign(t, row.answer)
-			_, err := client.Get(t.Context(), api.GetRequest{Link: "x"}, nil)
+			_, err := client.Get(t.Context(), api.GetRequest{Link: "x", Dir: "/d"}, nil)
 			got := api.Code("")
 			if e := api.AsError(err); e != nil {
 				got = e.Code

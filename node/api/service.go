@@ -12,6 +12,7 @@ import (
 //
 //   - Paths in requests and answers are absolute. The caller resolves them, because a daemon has another working
 //     directory.
+//   - A request whose Check fails is refused with that error before anything is done.
 //   - Errors that a user can act on are, or wrap, *Error. Cancelling ctx ends a call with an error for which
 //     errors.Is(err, context.Canceled) (or DeadlineExceeded) holds. There is no other timeout.
 //   - A progress function may be nil. It is called serially, never after the method has returned, about ten times a

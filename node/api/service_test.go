@@ -119,7 +119,7 @@ func (s *service) Peers(context.Context) ([]api.Peer, error) {
 }
 
 func (s *service) Find(_ context.Context, ref string, found func(api.Provider)) error {
-	if ref == "" {
+	if ref == "nothing" {
 		return api.Errorf(api.Invalid, "no CID")
 	}
 	for n := range 1000 {
@@ -129,7 +129,7 @@ func (s *service) Find(_ context.Context, ref string, found func(api.Provider)) 
 }
 
 func (s *service) Why(_ context.Context, req api.WhyRequest, progress func(api.Progress)) (api.Diagnosis, error) {
-	if req.Ref == "" {
+	if req.Ref == "nothing" {
 		return api.Diagnosis{}, api.Errorf(api.NotFound, "no share").WithHint("Name one.")
 	}
 	if progress != nil {
@@ -235,7 +235,7 @@ func TestSame(t *testing.T) {
 			return result(v, err)
 		}},
 		{"get exists", func(s api.Service) answer {
-			v, err := s.Get(ctx, api.GetRequest{Output: "/o"}, nil)
+			v, err := s.Get(ctx, api.GetRequest{Link: "there", Output: "/o"}, nil)
 			return result(v, err)
 		}},
 		{"cat", func(s api.Service) answer {
@@ -249,7 +249,7 @@ func TestSame(t *testing.T) {
 			return result(b.Len(), err)
 		}},
 		{"cat nothing", func(s api.Service) answer {
-			v, err := s.Cat(ctx, api.CatRequest{}, io.Discard, nil)
+			v, err := s.Cat(ctx, api.CatRequest{Link: "none"}, io.Discard, nil)
 			return result(v, err)
 		}},
 		{"entries", func(s api.Service) answer { v, err := s.Entries(ctx, file); return result(v, err) }},
@@ -263,7 +263,7 @@ func TestSame(t *testing.T) {
 			return result(v, err)
 		}},
 		{"set no limits", func(s api.Service) answer {
-			v, err := s.SetLimits(ctx, api.LimitRequest{})
+			v, err := s.SetLimits(ctx, api.LimitRequest{Auto: true})
 			return result(v, err)
 		}},
 		{"peer lists", func(s api.Service) answer { v, err := s.PeerLists(ctx); return result(v, err) }},
@@ -275,12 +275,15 @@ func TestSame(t *testing.T) {
 			v, err := s.SetPeerLists(ctx, api.PeerListRequest{Forget: []string{"a"}})
 			return result(v, err)
 		}},
-		{"find nothing", func(s api.Service) answer { return result(nil, s.Find(ctx, "", nil)) }},
+		{"find nothing", func(s api.Service) answer { return result(nil, s.Find(ctx, "nothing", nil)) }},
 		{"why", func(s api.Service) answer {
 			v, err := s.Why(ctx, api.WhyRequest{Ref: "a", Timeout: 2.5}, silent)
 			return result(v, err)
 		}},
-		{"why nothing", func(s api.Service) answer { v, err := s.Why(ctx, api.WhyRequest{}, nil); return result(v, err) }},
+		{"why nothing", func(s api.Service) answer {
+			v, err := s.Why(ctx, api.WhyRequest{Ref: "nothing"}, nil)
+			return result(v, err)
+		}},
 		{"verify", func(s api.Service) answer {
 			v, err := s.Verify(ctx, api.VerifyRequest{Ref: "a", Full: true}, nil)
 			return result(v, err)
@@ -326,7 +329,7 @@ func TestDisconnectCancels(t *testing.T) {
 	svc := newService()
 	client, _ := serve(t, t.TempDir(), svc)
 	ctx, cancel := context.WithCancel(t.Context())
-	_, err := client.Get(ctx, api.GetRequest{Link: "nowhere"}, func(p api.Progress) { cancel() })
+	_, err := client.Get(ctx, api.GetRequest{Link: "nowhere", Dir: "/d"}, func(p api.Progress) { cancel() })
 	if !errors.Is(err, context.Canceled) || api.AsError(err).Code != api.Canceled {
 		t.Errorf("client: %v; want context canceled", err)
 	}
@@ -386,7 +389,7 @@ func TestDeadline(t *testing.T) {
 	client, _ := serve(t, t.TempDir(), newService())
 	ctx, cancel := context.WithDeadline(t.Context(), time.Now())
 	defer cancel()
-	_, err := client.Get(ctx, api.GetRequest{Link: "nowhere"}, nil)
+	_, err := client.Get(ctx, api.GetRequest{Link: "nowhere", Dir: "/d"}, nil)
 	if !errors.Is(err, context.DeadlineExceeded) || api.AsError(err).Code != api.Timeout {
 		t.Errorf("%v; want deadline exceeded", err)
 	}
@@ -399,7 +402,7 @@ func TestStop(t *testing.T) {
 	started := make(chan struct{})
 	got := make(chan error, 1)
 	go func() {
-		_, err := client.Get(context.Background(), api.GetRequest{Link: "nowhere"}, func(api.Progress) { close(started) })
+		_, err := client.Get(context.Background(), api.GetRequest{Link: "nowhere", Dir: "/d"}, func(api.Progress) { close(started) })
 		got <- err
 	}()
 	<-started

@@ -88,8 +88,6 @@ func (s *streamWriter) close() {
 
 func (s *streamWriter) run() {
 	defer close(s.done)
-	enc := json.NewEncoder(s.w) // ends each value with a newline
-	enc.SetEscapeHTML(false)
 	var failed bool
 	for range s.wake {
 		s.mu.Lock()
@@ -97,7 +95,14 @@ func (s *streamWriter) run() {
 		s.pending = nil
 		s.mu.Unlock()
 		for _, e := range batch {
-			if !failed && enc.Encode(e) != nil {
+			if failed {
+				continue
+			}
+			raw, err := Marshal(e)
+			if err == nil {
+				_, err = s.w.Write(append(raw, '\n'))
+			}
+			if err != nil {
 				failed = true // the reader is gone; its context is cancelled, and we go on emptying the queue
 			}
 		}
@@ -124,7 +129,7 @@ func readStream(r io.Reader, on func(event)) (json.RawMessage, error) {
 			return nil, fmt.Errorf("read answer: %w", err)
 		}
 		var e event
-		if err := json.Unmarshal(line, &e); err != nil {
+		if err := Unmarshal(line, &e); err != nil {
 			return nil, fmt.Errorf("read answer: %w", err)
 		}
 		if e.last() {
