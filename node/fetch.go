@@ -137,8 +137,17 @@ const bringInTries = 4
 // bringIn fetches and finishes. The swap ends early where the destination has to be looked at first, and is done again where
 // Finish finds that something is missing after all.
 func (n *Node) bringIn(ctx context.Context, f *fetch, d *store.Download) (store.Share, error) {
+	adopt := d.Adoptable()
 	for try := 1; ; try++ {
-		err := n.swapIn(ctx, f, d)
+		err := n.swapAlone(ctx, f, d, adopt)
+		if errors.Is(err, errAlone) {
+			f.setState(api.StateChecking)
+			if share, same, err := d.Adopt(ctx, f.setChecked); same || err != nil {
+				return share, err
+			}
+			adopt = false
+			continue
+		}
 		if errors.Is(err, store.ErrUnsettled) {
 			f.setState(api.StateChecking)
 			if err := d.Settle(ctx, f.setChecked); err != nil {
@@ -155,6 +164,28 @@ func (n *Node) bringIn(ctx context.Context, f *fetch, d *store.Download) (store.
 			return share, err
 		}
 	}
+}
+
+// adoptAfter is how long a fetch waits for the first inner node before what is at the destination is hashed without any.
+const adoptAfter = 2 * time.Second
+
+// errAlone ends a swap in which no inner node has come.
+var errAlone = errors.New("nobody has told of the content yet")
+
+// swapAlone is swapIn, but where what is at the destination may be adopted it ends with errAlone when no node comes soon.
+func (n *Node) swapAlone(ctx context.Context, f *fetch, d *store.Download, adopt bool) error {
+	if !adopt {
+		return n.swapIn(ctx, f, d)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	timer := time.AfterFunc(adoptAfter, func() {
+		if d.Nodes() == 0 {
+			cancel(errAlone)
+		}
+	})
+	defer timer.Stop()
+	return n.swapIn(ctx, f, d)
 }
 
 // swapIn announces that leaves will be here and runs the transfer with its two

@@ -42,7 +42,7 @@ func (s *Store) existing(ctx context.Context, t Target) (Share, bool, error) {
 	if rec, err := s.record(tagDownload, t.Root); err == nil && (rec.placing || len(rec.selects) > 0) {
 		return Share{}, false, nil
 	}
-	sh, same, err := s.adopt(ctx, t.Root, final, fi)
+	sh, same, err := s.adopt(ctx, t.Root, final, fi, t.Checked)
 	if err == nil && !same {
 		err = &BlockedError{Path: final, Replaceable: true}
 	}
@@ -68,13 +68,17 @@ func (s *Store) sharedAt(ctx context.Context, t Target, final string) (Share, bo
 }
 
 // adopt hashes what is at path and shares it if it is the root.
-func (s *Store) adopt(ctx context.Context, root cid.Cid, path string, fi fs.FileInfo) (Share, bool, error) {
+func (s *Store) adopt(ctx context.Context, root cid.Cid, path string, fi fs.FileInfo, progress func(bytes int64)) (Share, bool, error) {
 	if root.Type() == cid.Raw && (!fi.Mode().IsRegular() || fi.Size() > int64(s.cfg.Limits.BlockSize)) {
 		return Share{}, false, nil
 	}
 	for _, preserve := range []bool{false, true} {
 		im := s.Import()
-		tree, err := chunker.Build(ctx, path, chunker.Config{Preserve: preserve}, im.PutNode)
+		tree, err := chunker.Build(ctx, path, chunker.Config{Preserve: preserve, Progress: func(_, bytes int64) {
+			if progress != nil {
+				progress(bytes)
+			}
+		}}, im.PutNode)
 		if err == nil && tree.Root.Equals(root) {
 			im.claimed = true
 			sh, err := im.Commit(ctx, tree, path, "")
@@ -90,6 +94,41 @@ func (s *Store) adopt(ctx context.Context, root cid.Cid, path string, fi fs.File
 		}
 	}
 	return Share{}, false, nil
+}
+
+// Adoptable tells whether a directory is at the destination that may be all of what is wanted, so that Adopt can find that out
+// though no node is known and nobody is there to ask.
+func (d *Download) Adoptable() bool {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	if !d.holding || d.settled || d.x.nodes > 0 || !d.sel.everything() {
+		return false
+	}
+	fi, err := d.dst.parent.Lstat(d.rec.title())
+	return err == nil && fi.IsDir()
+}
+
+// Adopt hashes the directory at the destination as Share does. If it is the root, the download ends as a share of it; false: it
+// is not, or not with the usual chunks.
+func (d *Download) Adopt(ctx context.Context, progress func(bytes int64)) (Share, bool, error) {
+	final := filepath.Join(d.dst.dir, d.rec.title())
+	fi, err := os.Lstat(final)
+	if err != nil {
+		return Share{}, false, nil
+	}
+	sh, same, err := d.s.adopt(ctx, d.rec.root, final, fi, progress)
+	if err != nil || !same {
+		return Share{}, false, err
+	}
+	d.stopLocal()
+	rec, err := d.s.forget(tagDownload, d.rec.root)
+	if err == nil {
+		err = removePart(rec)
+	}
+	d.mu.Lock()
+	d.result = sh
+	d.mu.Unlock()
+	return sh, true, errors.Join(err, d.end(done))
 }
 
 // looksLike compares kind, size and symlink target.
