@@ -38,6 +38,7 @@ func (n *Node) Get(ctx context.Context, req api.GetRequest, progress func(api.Pr
 		case err == nil && errors.Is(f.err, errAdjusted): // another caller wants more of it: that brings this too
 		case err == nil && f.err == nil:
 			r := f.result(start)
+			r.Renamed = renamed(req, r.Path)
 			f.leave()
 			return r, nil
 		case err == nil:

@@ -56,3 +56,15 @@ func (n *Node) output(root cid.Cid, sub, name, out string) (dir, _ string, err e
 	}
 	return out, name, nil
 }
+
+// renamed says that the result is not called as its link says, where that name cannot be used as it is.
+func renamed(req api.GetRequest, path string) []api.Renamed {
+	link, err := parseLink(req.Link)
+	if err != nil || link.Path != "" || link.Filename == "" || store.SafeName(link.Filename) == link.Filename {
+		return nil
+	}
+	if is := filepath.Base(path); is == store.SafeName(link.Filename) {
+		return []api.Renamed{{From: link.Filename, To: is}}
+	}
+	return nil // -o names it
+}

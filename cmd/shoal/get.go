@@ -141,6 +141,9 @@ func (c *call) sayGot(res api.GetResult) {
 	default:
 		c.note("%s in %s (%s) from %s", what, duration(res.Seconds), rate(float64(got)/max(res.Seconds, 1e-3)), count(len(res.From), "peer"))
 	}
+	for _, r := range res.Renamed {
+		c.note("%s is called %s here: that name cannot be used", printable(r.From), printable(r.To))
+	}
 	c.printf("%s\n", printable(res.Path))
 }
 

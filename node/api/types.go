@@ -81,6 +81,14 @@ type GetResult struct {
 	LeftCount   int64   `json:"left_count,omitempty"`  // names of the share that are not at the destination: something that must stay is there, or it cannot hold them
 	Replaceable int64   `json:"replaceable,omitempty"` // of these, files that GetRequest.Force would have replaced
 	Left        []Issue `json:"left,omitempty"`        // at most MaxListed; paths below the result
+
+	Renamed []Renamed `json:"renamed,omitempty"` // what could not keep its name
+}
+
+// Renamed is a name that a destination cannot hold, and what is there instead.
+type Renamed struct {
+	From string `json:"from"`
+	To   string `json:"to"`
 }
 
 // CatRequest asks to read one file, or a range of it.

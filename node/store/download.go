@@ -309,7 +309,7 @@ func (d *Download) haveBits() []byte {
 // SetName suggests a name, as a peer gave it. It is made harmless, the first one
 // counts, and it is used at Finish if the Target named none.
 func (d *Download) SetName(name string) {
-	name = SafeName(name)
+	name = suggestedName(name)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if name == "" || d.rec.suggested != "" || d.settled || d.stage != running {

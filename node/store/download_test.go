@@ -163,7 +163,9 @@ func TestNames(t *testing.T) {
 		{"control characters", "", "a\x00b\nc", "a_b_c"},
 		{"nothing left", "", "...", ""},
 		{"none", "", "", ""},
-		{"too long", "", strings.Repeat("é", 200), strings.Repeat("é", 100)},
+		{"too long", "", strings.Repeat("é", 200), strings.Repeat("é", 127)},
+		{"too long, with an extension", "", strings.Repeat("x", 300) + ".tar", strings.Repeat("x", 251) + ".tar"},
+		{"as long as can be", strings.Repeat("x", 251) + ".bin", "", strings.Repeat("x", 251) + ".bin"},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {

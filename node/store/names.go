@@ -2,46 +2,81 @@ package store
 
 import (
 	"path"
+	"runtime"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 )
 
-// maxName leaves room for ".part" and more within the 255 bytes of common file systems.
-const maxName = 200
+// maxName is the bytes of a name that common file systems hold; maxPart leaves room for ".part" and more within them.
+const (
+	maxName = 255
+	maxPart = 200
+)
 
 // partSuffix marks what is not whole yet.
 const partSuffix = ".part"
 
-// SafeName makes one harmless path element of a name that a peer gave; "" if nothing
-// is left of it. Leading dots go too: no stranger makes a .profile.
+// SafeName makes one harmless path element of the name in a link; "" if nothing is left of it. Only what no name may hold, and
+// what would show as something else on a terminal, is changed: not a name that the system at hand takes.
 func SafeName(name string) string {
-	if i := strings.LastIndexAny(name, `/\`); i >= 0 {
+	return safeName(name, runtime.GOOS == "windows")
+}
+
+func safeName(name string, windows bool) string {
+	separators := "/"
+	if windows {
+		separators = `/\`
+	}
+	if i := strings.LastIndexAny(name, separators); i >= 0 {
 		name = name[i+1:]
 	}
 	name = strings.Map(func(r rune) rune {
 		switch {
 		case r == utf8.RuneError, unicode.IsControl(r), unicode.Is(unicode.Bidi_Control, r):
 			return '_'
-		case strings.ContainsRune(`<>:"|?*`, r):
-			return '_' // not allowed on Windows
+		case windows && strings.ContainsRune(`<>:"|?*`, r):
+			return '_'
 		}
 		return r
 	}, name)
-	name = shortened(strings.TrimLeft(name, ". "))
-	if base, _, _ := strings.Cut(strings.ToUpper(name), "."); reserved[base] {
-		name = shortened("_" + name)
+	if windows {
+		name = strings.TrimRight(name, ". ") // which it ignores
+		if base, _, _ := strings.Cut(strings.ToUpper(name), "."); reserved[base] {
+			name = "_" + name
+		}
 	}
-	return name
+	if name == "." || name == ".." {
+		return ""
+	}
+	return shortened(name, maxName)
 }
 
-// shortened cuts name to maxName bytes between two characters, and takes dots and spaces from its end, which Windows ignores.
-func shortened(name string) string {
-	for len(name) > maxName {
+// suggestedName is SafeName for what a stranger tells of bare content: leading dots go too, so that nobody makes a .profile of
+// it, and so does what looks like a path on another system.
+func suggestedName(name string) string {
+	if i := strings.LastIndexAny(name, `/\`); i >= 0 {
+		name = name[i+1:]
+	}
+	name = strings.TrimRight(SafeName(strings.TrimLeft(name, ". ")), ". ")
+	return strings.TrimLeft(name, ". ")
+}
+
+// shortened cuts name to most bytes between two characters, and keeps its extension.
+func shortened(name string, most int) string {
+	if len(name) <= most {
+		return name
+	}
+	ext := path.Ext(name)
+	if len(ext) > 20 || len(ext) == len(name) {
+		ext = ""
+	}
+	name = name[:len(name)-len(ext)]
+	for len(name) > most-len(ext) {
 		_, n := utf8.DecodeLastRuneInString(name)
 		name = name[:len(name)-n]
 	}
-	return strings.TrimRight(name, ". ")
+	return name + ext
 }
 
 // reserved are the device names of Windows.

@@ -188,18 +188,48 @@ func FuzzRow(f *testing.F) {
 	})
 }
 
+// TestSafeName keeps what the system takes.
+func TestSafeName(t *testing.T) {
+	long := strings.Repeat("x", 251) + ".bin"
+	for _, row := range []struct{ given, unix, windows string }{
+		{"a:b.txt", "a:b.txt", "a_b.txt"},
+		{".hidden", ".hidden", ".hidden"},
+		{"con", "con", "_con"},
+		{"Con.txt", "Con.txt", "_Con.txt"},
+		{"what?", "what?", "what_"},
+		{"dots...", "dots...", "dots"},
+		{"back\\slash", "back\\slash", "slash"},
+		{long, long, long},
+		{"y" + long, "y" + strings.Repeat("x", 250) + ".bin", "y" + strings.Repeat("x", 250) + ".bin"},
+		{"../../etc/passwd", "passwd", "passwd"},
+		{"a/..", "", ""},
+		{".", "", ""},
+		{"\u202egpj.exe", "_gpj.exe", "_gpj.exe"},
+		{"a\x00b\nc", "a_b_c", "a_b_c"},
+	} {
+		if got := safeName(row.given, false); got != row.unix {
+			t.Errorf("%q became %q, want %q", row.given, got, row.unix)
+		}
+		if got := safeName(row.given, true); got != row.windows {
+			t.Errorf("%q became %q on Windows, want %q", row.given, got, row.windows)
+		}
+	}
+}
+
 // FuzzSafeName: what is left of any name is one harmless path element.
 func FuzzSafeName(f *testing.F) {
 	for _, s := range []string{"a", "../x", `..\con.txt`, "\x00", "é\xff", strings.Repeat("x", 300), "con." + strings.Repeat("x", 196), " . "} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		got := SafeName(s)
-		if got == "" {
-			return
+		for _, windows := range []bool{false, true} {
+			got := safeName(s, windows)
+			if got != "" && (!elementOf(got) || strings.ContainsAny(got, "/\x00\x7f\u202e") || windows && strings.ContainsAny(got, "\\:") || safeName(got, windows) != got) {
+				t.Errorf("%q became %q", s, got)
+			}
 		}
-		if !elementOf(got) || got[0] == '.' || len(got) > maxName || strings.ContainsAny(got, "\\:\x7f") || SafeName(got) != got {
-			t.Errorf("%q became %q", s, got)
+		if got := suggestedName(s); got != "" && (!elementOf(got) || got[0] == '.' || suggestedName(got) != got) {
+			t.Errorf("%q, suggested, became %q", s, got)
 		}
 	})
 }

@@ -277,7 +277,7 @@ func (s *Store) partNames(t Target) (names []string, taken map[string]bool, err 
 	for _, r := range recs {
 		taken[r.part] = taken[r.part] || r.dir == t.Dir
 	}
-	name, id := shortened(r.title()), t.Root.String()
+	name, id := shortened(r.title(), maxPart), t.Root.String()
 	names = []string{name, name + "." + id[len(id)-8:]}
 	for i := 2; i < 100; i++ {
 		names = append(names, fmt.Sprintf("%s.%d", names[1], i))
