@@ -31,6 +31,16 @@ type Config struct {
 	// the home of a daemon, which holds its private key. One that is missing is ignored.
 	Exclude []string
 
+	// Ignore leaves out names inside a tree, as the ignore files in it do; see IgnoreFile.
+	Ignore Ignore
+
+	// Refuse is asked of each directory, the root too, before anything in it is looked at. An error, by custom an ErrExcluded,
+	// leaves the directory out.
+	Refuse func(dir string, entries []fs.DirEntry) error
+
+	// Peek is shown the first bytes of each small file, from any goroutine, with the path as in Skip. It must not keep them.
+	Peek func(path string, head []byte)
+
 	// Skip is told, serially, of each entry left out of a tree: unreadable, a
 	// device, FIFO or socket, a name that is not UTF-8, changing all the time,
 	// nested too deep, excluded. The path is relative to the root, slash separated.
@@ -220,5 +230,8 @@ func (b *builder) skip(path string, err error) {
 // skippable tells errors that concern one file from those that end the build.
 func skippable(err error) bool {
 	var pathErr *fs.PathError
+	if passing(err) {
+		return false
+	}
 	return errors.Is(err, ErrChanged) || errors.Is(err, ErrNotFile) || errors.As(err, &pathErr)
 }

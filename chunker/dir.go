@@ -27,6 +27,7 @@ type dirNode struct {
 	depth   int
 	f       *os.File // open while there is work in it, so that nobody can put a symlink in its place; nil if lone
 	attrs   attrs
+	ignore  Ignore       // rules that hold in it
 	kids    []child      // sorted by name; whoever makes a child writes its slot
 	gone    []bool       // children left out; written like kids
 	lone    bool         // stands for the missing directory around a lone file
@@ -137,11 +138,28 @@ func (b *builder) list(d *dirNode) ([]fs.DirEntry, error) {
 	if err != nil {
 		return nil, err
 	}
-	if b.cfg.NoHidden {
-		entries = slices.DeleteFunc(entries, func(e fs.DirEntry) bool { return strings.HasPrefix(e.Name(), ".") })
+	if b.cfg.Refuse != nil {
+		if err := b.cfg.Refuse(d.abs, entries); err != nil {
+			return nil, err
+		}
+	}
+	if entries, err = b.chosen(d, entries); err != nil {
+		return nil, err
 	}
 	slices.SortFunc(entries, func(x, y fs.DirEntry) int { return strings.Compare(x.Name(), y.Name()) })
 	return entries, nil
+}
+
+// chosen are the entries of d that the user did not leave out.
+func (b *builder) chosen(d *dirNode, entries []fs.DirEntry) ([]fs.DirEntry, error) {
+	file := slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == IgnoreFile && !e.IsDir() })
+	if err := b.readIgnore(d, file); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(entries, func(e fs.DirEntry) bool {
+		rel := joinRel(d.rel, e.Name())
+		return b.cfg.NoHidden && strings.HasPrefix(e.Name(), ".") || d.ignore.leavesOut(rel, e.IsDir()) || b.cfg.Ignore.leavesOut(rel, e.IsDir())
+	}), nil
 }
 
 // scanEntry passes on child i of d: a file to the workers, the rest is done here.
@@ -172,6 +190,10 @@ func (b *builder) scanEntry(ctx context.Context, d *dirNode, i int, e fs.DirEntr
 		default:
 			err = fmt.Errorf("%w: %s", ErrNotFile, mode)
 		}
+	}
+	if passing(err) {
+		b.cancel(err)
+		return
 	}
 	b.leaveOut(d, i, err)
 }

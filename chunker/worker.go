@@ -92,16 +92,31 @@ func (w *worker) hash(ctx context.Context, dir *os.File, name, rel, path string)
 	}
 	st := StatOf(fi)
 	if digest := w.known(rel, st); digest != nil {
+		w.peek(f, rel, st.Size)
 		c, err := w.reuse(digest, st.Size, a)
 		return c, st, err
 	}
 	var c child
 	if st.Size <= int64(w.cfg.Profile.ChunkSize) {
-		c, err = w.single(f, fi, a)
+		c, err = w.single(f, fi, a, rel)
 	} else {
 		c, err = w.large(ctx, f, fi, a)
 	}
 	return c, st, err
+}
+
+const (
+	peekBytes = 256      // of a file are shown to Config.Peek
+	peekMost  = 64 << 10 // size of a file that is opened for that alone
+)
+
+// peek shows the head of a file that is not read otherwise. What cannot be read is not shown.
+func (w *worker) peek(f *os.File, rel string, size int64) {
+	if w.cfg.Peek == nil || size == 0 || size > peekMost {
+		return
+	}
+	n, _ := f.ReadAt(w.buffer(int(min(size, peekBytes))), 0)
+	w.cfg.Peek(rel, w.buf[:n])
 }
 
 // clockTick is the coarsest clock that common systems stamp files with.
@@ -123,10 +138,13 @@ func settled(f *os.File) (fs.FileInfo, error) {
 
 // single hashes a file of at most one chunk. Its leaf is the root itself, unless
 // there are attributes, which only a dag-pb node can carry.
-func (w *worker) single(f *os.File, fi fs.FileInfo, a attrs) (child, error) {
+func (w *worker) single(f *os.File, fi fs.FileInfo, a attrs, rel string) (child, error) {
 	buf := w.buffer(int(fi.Size()))
 	if err := readFull(f, buf, 0); err != nil {
 		return child{}, err
+	}
+	if w.cfg.Peek != nil {
+		w.cfg.Peek(rel, buf[:min(len(buf), peekBytes)])
 	}
 	leaf := child{digest: sha256.Sum256(buf), raw: true, size: uint64(len(buf)), tsize: uint64(len(buf))}
 	if err := unchanged(f, fi); err != nil {

@@ -115,7 +115,7 @@ func (d *Diagnosis) key(cfg DoctorConfig) error {
 
 // buildConfig is how Share builds a path, but for what its caller chooses.
 func buildConfig(home string) store.BuildConfig {
-	return func(string) chunker.Config { return chunker.Config{Exclude: []string{home}} }
+	return func(string) chunker.Config { return chunker.Config{Exclude: []string{home}, Refuse: refuseHome} }
 }
 
 func doctorError(home string, err error) error {

@@ -28,32 +28,32 @@ func (n *Node) Share(ctx context.Context, req api.ShareRequest, progress func(ap
 		return result, err
 	}
 	report := newReporter(progress)
-	imp := n.store.Import()
-	defer imp.Abort()
-	known, err := imp.Known(req.Path)
+	patterns, err := n.excludes(req)
 	if err != nil {
-		n.log.Warn("all files are hashed", "path", req.Path, "err", err)
+		return result, err
 	}
-	tree, err := chunker.Build(ctx, req.Path, chunker.Config{
-		Exclude:  []string{n.set.home}, // it holds the private key, and changes all the time
-		NoHidden: req.NoHidden,
-		Preserve: req.Preserve,
-		Known:    known,
-		Skip: func(path string, err error) {
-			issue := api.Issue{Path: path, Code: api.AsError(userError(err)).Code, Reason: err.Error()}
-			result.SkippedCount++
-			if len(result.Skipped) < api.MaxListed {
-				result.Skipped = append(result.Skipped, issue)
-			}
-			report.now(api.Progress{State: api.StateIndexing, Warning: &issue})
-		},
-		Progress: func(files, bytes int64) {
-			report.rate(api.Progress{State: api.StateIndexing, Files: files, Bytes: bytes})
-		},
-	}, imp.PutNode)
+	cfg, err := BuildConfig(n.set.home, req.Path, patterns)
 	if err != nil {
 		return result, userError(err)
 	}
+	imp := n.store.Import()
+	defer imp.Abort()
+	imp.SetExcludes(patterns)
+	if cfg.Known, err = imp.Known(req.Path); err != nil {
+		n.log.Warn("all files are hashed", "path", req.Path, "err", err)
+	}
+	var seen sensitive
+	cfg.Preserve, cfg.Peek = req.Preserve, seen.Peek
+	cfg.Skip = func(path string, err error) { n.leftOut(&result, report, path, err) }
+	cfg.Progress = func(files, bytes int64) {
+		report.rate(api.Progress{State: api.StateIndexing, Files: files, Bytes: bytes})
+	}
+	tree, err := chunker.Build(ctx, req.Path, cfg, imp.PutNode)
+	if err != nil {
+		return result, userError(err)
+	}
+	seen.tell(tree, &result)
+	result.Exclude = patterns
 	share, err := imp.Commit(ctx, tree, req.Path, req.Name)
 	if err != nil {
 		return result, userError(err)
@@ -76,6 +76,31 @@ func (n *Node) Share(ctx context.Context, req api.ShareRequest, progress func(ap
 		result.Findable, err = n.awaitFindable(ctx, share.Root)
 	}
 	return result, err
+}
+
+// excludes are the patterns of the names that a request leaves out. Those of the last time hold until others are given, so that nothing
+// is shared by a flag that was forgotten.
+func (n *Node) excludes(req api.ShareRequest) ([]string, error) {
+	patterns, err := Excludes(req)
+	if err != nil || len(patterns) > 0 || req.ForgetExclude {
+		return patterns, err
+	}
+	patterns, err = n.store.Excludes(req.Path)
+	return patterns, userError(err)
+}
+
+// leftOut takes in a path that is left out of a tree. Homes of nodes always are; that is no fault of the tree.
+func (n *Node) leftOut(result *api.ShareResult, report *reporter, path string, err error) {
+	issue := api.Issue{Path: path, Code: api.AsError(userError(err)).Code, Reason: err.Error()}
+	if errors.Is(err, chunker.ErrExcluded) {
+		result.Homes = append(result.Homes, path)
+	} else {
+		result.SkippedCount++
+		if len(result.Skipped) < api.MaxListed {
+			result.Skipped = append(result.Skipped, issue)
+		}
+	}
+	report.now(api.Progress{State: api.StateIndexing, Warning: &issue})
 }
 
 // replaced tells what sharing a path again found. A root that lies nowhere any more is no longer announced: what is

@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"shoal/chunker"
+	"shoal/node"
 	"shoal/node/api"
 )
 
@@ -21,7 +22,9 @@ unixfs-v1-2025. Several paths are printed with their CIDs. With --json: {"cid","
 		exits:    []int{exitContent},
 		flags: []cli.Flag{
 			&cli.BoolFlag{Name: "no-hidden", Usage: "leave out names inside a directory that start with a dot"},
+			excludeFlag(),
 			&cli.BoolFlag{Name: "preserve", Usage: "record modes and modification times (this changes the CID)"},
+			skipFlag(),
 		},
 		do: runCid,
 	}
@@ -34,6 +37,9 @@ type cidResult struct {
 	Size    int64   `json:"size"`
 	Files   int     `json:"files"`
 	Seconds float64 `json:"seconds"`
+
+	SkippedCount int64       `json:"skipped_count,omitempty"`
+	Skipped      []api.Issue `json:"skipped,omitempty"`
 }
 
 func runCid(ctx context.Context, c *call) error {
@@ -52,7 +58,10 @@ func runCid(ctx context.Context, c *call) error {
 		default:
 			c.printf("%s  %s\n", res.CID, printable(path))
 		}
-		return c.out.err
+		if c.out.err != nil {
+			return c.out.err
+		}
+		return c.incomplete("hash", path, res.SkippedCount, res.Skipped)
 	})
 }
 
@@ -74,19 +83,33 @@ func (c *call) hash(ctx context.Context, path string) (cidResult, error) {
 			Rate: float64(bytes) / max(time.Since(start).Seconds(), 1e-3),
 		}
 	}
-	tree, err := chunker.Build(ctx, full, chunker.Config{
-		Exclude:  []string{c.home}, // as share does, for the same CID
-		NoHidden: c.flags.Bool("no-hidden"),
-		Preserve: c.flags.Bool("preserve"),
-		Skip: func(path string, err error) {
-			p.update(api.Progress{Warning: &api.Issue{Path: path, Reason: err.Error()}})
-		},
-		Progress: func(files, bytes int64) { p.update(report(files, bytes)) },
-	}, func(cid.Cid, []byte) error { return nil })
+	patterns, err := node.Excludes(api.ShareRequest{Exclude: c.flags.StringSlice("exclude"), NoHidden: c.flags.Bool("no-hidden")})
 	if err != nil {
 		return cidResult{}, err
 	}
-	return cidResult{tree.Root.String(), full, tree.Size, tree.Files, time.Since(start).Seconds()}, nil
+	cfg, err := node.BuildConfig(c.home, full, patterns) // as share does, for the same CID
+	if err != nil {
+		return cidResult{}, err
+	}
+	var res cidResult
+	cfg.Preserve = c.flags.Bool("preserve")
+	cfg.Skip = func(path string, err error) {
+		issue := api.Issue{Path: path, Reason: err.Error()}
+		if !errors.Is(err, chunker.ErrExcluded) {
+			if res.SkippedCount++; len(res.Skipped) < api.MaxListed {
+				res.Skipped = append(res.Skipped, issue)
+			}
+		}
+		p.update(api.Progress{Warning: &issue})
+	}
+	cfg.Progress = func(files, bytes int64) { p.update(report(files, bytes)) }
+	tree, err := chunker.Build(ctx, full, cfg, func(cid.Cid, []byte) error { return nil })
+	if err != nil {
+		return cidResult{}, err
+	}
+	res.CID, res.Path, res.Size, res.Files = tree.Root.String(), full, tree.Size, tree.Files
+	res.Seconds = time.Since(start).Seconds()
+	return res, nil
 }
 
 // chunkerError gives an error of the chunker its code; those of the file system have theirs.
@@ -94,7 +117,7 @@ func chunkerError(err error) error {
 	switch {
 	case errors.Is(err, chunker.ErrChanged):
 		return api.Errorf(api.Changed, "%w", err).WithHint("Try again once nothing writes to it.")
-	case errors.Is(err, chunker.ErrNotFile):
+	case errors.Is(err, chunker.ErrNotFile), errors.Is(err, chunker.ErrExcluded):
 		return api.Errorf(api.Invalid, "%w", err)
 	case errors.Is(err, chunker.ErrLimit), errors.Is(err, chunker.ErrUnsupported):
 		return api.Errorf(api.Unsupported, "%w", err)

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -20,6 +22,11 @@ or inode changed. The version before is served for another day to those who ask 
 listed or announced. The same content at a second path is a second place of the same share: it is served from any place where it is
 right, and a new --name is taken.
 
+Hidden files are shared too; it says how many there are, and which look like passwords or private keys. --exclude leaves names out, as
+lines of a .gitignore file do; so does a file .shoalignore in any directory. What was left out of a path stays out when it is shared
+again, until other patterns or --no-exclude are given. The home of a shoal node is always left out. What cannot be read or shared is left
+out too; then it lists that and ends with 1, unless --skip-unreadable says that this is fine.
+
 With --wait it comes back once enough other peers know that this node has it, so that anyone in the network finds it by its CID; if that
 does not happen within 30 seconds (5 where there is no other peer), it says why and ends with 3. The path stays shared and announced.
 
@@ -29,7 +36,10 @@ With --json: {"cid","name","size","files","chunks","link","seconds"}, and with -
 		flags: []cli.Flag{
 			&cli.StringFlag{Name: "name", Usage: "call it `NAME` instead of the path's last part"},
 			&cli.BoolFlag{Name: "no-hidden", Usage: "leave out names inside a directory that start with a dot"},
+			excludeFlag(),
+			&cli.BoolFlag{Name: "no-exclude", Usage: "leave out nothing, whatever was given for this path before"},
 			&cli.BoolFlag{Name: "preserve", Usage: "record modes and modification times (this changes the CID)"},
+			skipFlag(),
 			&cli.BoolFlag{Name: "wait", Usage: "wait until others can find it"},
 			&cli.BoolFlag{Name: "exit", Usage: "without a daemon, stop once indexed; a daemon started later serves it"},
 		},
@@ -59,8 +69,8 @@ func runShare(ctx context.Context, c *call) (err error) {
 	defer c.leave(s, &err)
 	var shared int
 	err = c.each(c.args, func(path string) error {
-		err := c.shareOne(work, s, path)
-		if err == nil || api.AsError(err).Code == api.Unavailable { // not findable yet, but shared
+		done, err := c.shareOne(work, s, path)
+		if done {
 			shared++
 		}
 		return err
@@ -83,33 +93,95 @@ func runShare(ctx context.Context, c *call) (err error) {
 	return context.Cause(work)
 }
 
-// shareOne shares one path and prints its link.
-func (c *call) shareOne(ctx context.Context, s api.Service, path string) error {
+// shareOne shares one path and prints its link. done says that it is shared, whatever else is wrong.
+func (c *call) shareOne(ctx context.Context, s api.Service, path string) (done bool, err error) {
 	full, err := abs(path)
 	if err != nil {
-		return err
+		return false, err
 	}
 	p := c.progressFor(path, false)
 	res, err := s.Share(ctx, api.ShareRequest{
 		Path: full, Name: c.flags.String("name"),
-		NoHidden: c.flags.Bool("no-hidden"), Preserve: c.flags.Bool("preserve"), Wait: c.flags.Bool("wait"),
+		NoHidden: c.flags.Bool("no-hidden"), Exclude: c.flags.StringSlice("exclude"), ForgetExclude: c.flags.Bool("no-exclude"), Preserve: c.flags.Bool("preserve"), Wait: c.flags.Bool("wait"),
 	}, p.update)
 	p.done()
 	if err != nil {
-		return cannot("share", path, because(ctx, err))
+		return false, cannot("share", path, because(ctx, err))
 	}
 	if c.json {
 		c.object(res)
-		return c.findable(path, res)
+		return true, c.shared(path, res)
 	}
 	if !c.quiet {
 		c.note("%s: %s, %s, indexed in %s", printable(res.Name), count(res.Files, "file"), size(res.Size), duration(res.Seconds))
 	}
-	if c.sayChanges(res); res.SkippedCount > 0 {
-		c.note("warning: %s left out of %s", count(res.SkippedCount, "path"), printable(path))
-	}
+	c.sayChanges(res)
+	c.sayIncluded(res)
 	c.printf("%s\n", res.Link)
-	return c.findable(path, res)
+	return true, c.shared(path, res)
+}
+
+// shared tells what is wrong with a share that was made.
+func (c *call) shared(path string, res api.ShareResult) error {
+	if err := c.findable(path, res); err != nil {
+		return err
+	}
+	return c.incomplete("share", path, res.SkippedCount, res.Skipped)
+}
+
+// sayIncluded tells what a share includes that its owner may not know of, and what is left out by request.
+func (c *call) sayIncluded(res api.ShareResult) {
+	if c.quiet {
+		return
+	}
+	if len(res.Exclude) > 0 {
+		c.note("left out by request: %s", printable(strings.Join(res.Exclude, "  ")))
+	}
+	if res.Hidden > 0 {
+		c.note("note: includes %s", count(res.Hidden, "hidden file"))
+	}
+	if res.SecretCount > 0 {
+		first := res.Secrets[:min(len(res.Secrets), mostNamed)]
+		c.note("warning: includes %s that may hold passwords or keys: %s%s", count(res.SecretCount, "file"), printable(strings.Join(first, ", ")), more(res.SecretCount, len(first)))
+		c.note("  Who has the link can read them. --exclude PATTERN leaves them out, `shoal rm` stops sharing.")
+	}
+}
+
+// mostNamed paths are named in a line.
+const mostNamed = 5
+
+// more says how many are not named.
+func more(all int64, named int) string {
+	if all <= int64(named) {
+		return ""
+	}
+	return fmt.Sprintf(" and %d more", all-int64(named))
+}
+
+// incomplete is an error where something could not be read or shared, unless the user said that this is fine.
+func (c *call) incomplete(do, path string, all int64, listed []api.Issue) error {
+	if all == 0 || c.flags.Bool("skip-unreadable") {
+		return nil
+	}
+	first := listed[:min(len(listed), mostNamed)]
+	if !c.json {
+		for _, issue := range first {
+			c.note("left out: %s: %s", printable(issue.Path), printable(reason(issue.Reason, issue.Path)))
+		}
+		if len(first) < int(all) {
+			c.note("left out:%s", more(all, len(first)))
+		}
+	}
+	return cannot(do, "all of "+path, api.Errorf(api.Denied, "%s could not be read or shared and left out; the rest is done", count(all, "path")).
+		WithHint("--skip-unreadable makes this no error; --exclude PATTERN leaves names out."))
+}
+
+func excludeFlag() cli.Flag {
+	return &cli.StringSliceFlag{Name: "exclude", Usage: "leave out names inside a directory that fit `PATTERN`, like *.tmp or /build/; repeatable"}
+}
+
+func skipFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "skip-unreadable", Usage: "leaving out what cannot be read or shared is no error"}
 }
 
 // sayChanges tells what sharing a path again found.

@@ -13,24 +13,31 @@ type Identity struct {
 
 // ShareRequest asks to share one file or directory.
 type ShareRequest struct {
-	Path     string `json:"path"`                // absolute
-	Name     string `json:"name,omitempty"`      // shown to others and put in the link; "": the base name of Path
-	NoHidden bool   `json:"no_hidden,omitempty"` // leave out names inside the tree that start with a dot
-	Preserve bool   `json:"preserve,omitempty"`  // record mode and mtime (changes the CID, as in ipfs add)
-	Wait     bool   `json:"wait,omitempty"`      // return once others can find it, or when it can be said why they cannot: Findable
+	Path          string   `json:"path"`                     // absolute
+	Name          string   `json:"name,omitempty"`           // shown to others and put in the link; "": the base name of Path
+	NoHidden      bool     `json:"no_hidden,omitempty"`      // leave out names inside the tree that start with a dot
+	Preserve      bool     `json:"preserve,omitempty"`       // record mode and mtime (changes the CID, as in ipfs add)
+	Exclude       []string `json:"exclude,omitempty"`        // patterns of names inside the tree to leave out, as in a .gitignore file; none, and not NoHidden either: those given last for this path
+	ForgetExclude bool     `json:"forget_exclude,omitempty"` // leave out nothing, whatever was given for this path before
+	Wait          bool     `json:"wait,omitempty"`           // return once others can find it, or when it can be said why they cannot: Findable
 }
 
 // ShareResult describes what was shared.
 type ShareResult struct {
-	CID          string  `json:"cid"`
-	Name         string  `json:"name"`
-	Size         int64   `json:"size"`   // bytes of file data
-	Files        int64   `json:"files"`  // 1 for a lone file
-	Chunks       int64   `json:"chunks"` // leaves, repeats counted each time
-	Link         string  `json:"link"`   // ipfs://<cid>?filename=…&provider=…
-	Seconds      float64 `json:"seconds"`
-	SkippedCount int64   `json:"skipped_count,omitempty"`
-	Skipped      []Issue `json:"skipped,omitempty"` // paths left out, at most MaxListed
+	CID          string   `json:"cid"`
+	Name         string   `json:"name"`
+	Size         int64    `json:"size"`   // bytes of file data
+	Files        int64    `json:"files"`  // 1 for a lone file
+	Chunks       int64    `json:"chunks"` // leaves, repeats counted each time
+	Link         string   `json:"link"`   // ipfs://<cid>?filename=…&provider=…
+	Seconds      float64  `json:"seconds"`
+	SkippedCount int64    `json:"skipped_count,omitempty"`
+	Skipped      []Issue  `json:"skipped,omitempty"` // paths left out because they cannot be shared, at most MaxListed
+	Homes        []string `json:"homes,omitempty"`   // directories left out because they are the homes of shoal nodes
+	Exclude      []string `json:"exclude,omitempty"` // patterns of what was left out by request
+	Hidden       int64    `json:"hidden,omitempty"`  // files whose path has a part that starts with a dot
+	SecretCount  int64    `json:"secret_count,omitempty"`
+	Secrets      []string `json:"secrets,omitempty"` // files that look like passwords or private keys, by path, at most MaxListed
 
 	Changes *Changes `json:"changes,omitempty"` // where the path was shared before
 

@@ -25,6 +25,29 @@ const (
 	indexName  = "index"
 )
 
+// FormatName is the file by which a home is known.
+const FormatName = formatName
+
+// IsHome tells whether dir is the home of a shoal node: it has a format version, and a key, an index or a lock beside it.
+func IsHome(dir string) bool {
+	f, err := os.Open(filepath.Join(dir, formatName))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	var text [8]byte
+	n, _ := f.Read(text[:])
+	if v, err := strconv.Atoi(strings.TrimSpace(string(text[:n]))); err != nil || v < 1 {
+		return false
+	}
+	for _, name := range []string{"identity.key", indexName, lockName} {
+		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
 // openHome makes and locks the directory and checks its format version. fresh: nothing
 // was ever kept here. mayRead: a home that cannot be written is opened for reading.
 func openHome(home string, mayRead bool) (lock *os.File, fresh, readOnly bool, err error) {

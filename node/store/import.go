@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,6 +27,8 @@ type Import struct {
 	mem  map[cid.Cid][]byte
 	size int  // bytes in mem
 	disk bool // some nodes are in the index
+
+	excludes []string // patterns of what was left out
 
 	prior   *prior   // what lay at the path, once Known has looked; may be nil
 	changes *Changes // set by Commit where something lay there
@@ -53,6 +56,29 @@ func (im *Import) Known(path string) (func(path string, is chunker.FileStat) fun
 		return nil, nil
 	}
 	return im.prior.known, nil
+}
+
+// SetExcludes remembers which names inside the tree were left out, for Store.Excludes.
+func (im *Import) SetExcludes(patterns []string) { im.excludes = patterns }
+
+// Excludes are the patterns of the names that were left out when path was shared last.
+func (s *Store) Excludes(path string) ([]string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	id, _, err := s.idsAt(path)
+	if err != nil || id == 0 {
+		return nil, err
+	}
+	rec, err := s.recordOf(id)
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look up what was shared at %s: %w", path, err)
+	}
+	return rec.excludes, nil
 }
 
 // Changes is what Commit found beside what was shared at the path before; nil: nothing was, or Known was not called.
@@ -145,7 +171,7 @@ func (im *Import) commit(ctx context.Context, t *chunker.Tree, path, name string
 	if !im.claimed && im.s.isBusy(t.Root) {
 		return Share{}, fmt.Errorf("%w: %s", ErrBusy, t.Root)
 	}
-	if sh, ok, err := im.s.keepPlace(ctx, t.Root, path, name); ok || err != nil {
+	if sh, ok, err := im.keepPlace(ctx, t.Root, path, name); ok || err != nil {
 		if im.prior != nil {
 			im.changes = &Changes{Unchanged: sh.Files}
 		}
@@ -157,7 +183,7 @@ func (im *Import) commit(ctx context.Context, t *chunker.Tree, path, name string
 	rec := &record{
 		root: t.Root, id: im.id, name: named(name, path), bases: []string{path}, state: Complete,
 		tree: t.Dir, complete: true, all: true, size: t.Size, haveBytes: t.Size,
-		added: time.Now().UnixNano(),
+		added: time.Now().UnixNano(), excludes: im.excludes,
 	}
 	layout, err := im.writeRows(ctx, t, rec)
 	if err != nil {
@@ -200,8 +226,9 @@ func (s *Store) shareAt(rec *record) (Share, error) {
 	return sh, err
 }
 
-// keepPlace answers a Commit of a root that lies at path already, all of it as it was. A name is taken.
-func (s *Store) keepPlace(ctx context.Context, root cid.Cid, path, name string) (Share, bool, error) {
+// keepPlace answers a Commit of a root that lies at path already, all of it as it was. A name is taken, and what is left out from now on.
+func (im *Import) keepPlace(ctx context.Context, root cid.Cid, path, name string) (Share, bool, error) {
+	s := im.s
 	rec, err := s.placeOf(root, path)
 	if errors.Is(err, ErrNotFound) {
 		return Share{}, false, nil
@@ -217,6 +244,16 @@ func (s *Store) keepPlace(ctx context.Context, root cid.Cid, path, name string) 
 			return Share{}, false, err
 		}
 		rec.name = name
+	}
+	if !slices.Equal(rec.excludes, im.excludes) {
+		rec.excludes = im.excludes
+		err := s.change(nil, func(p *placing) error {
+			putRecord(p.b, rec.tag, rec)
+			return nil
+		})
+		if err != nil {
+			return Share{}, false, err
+		}
 	}
 	sh, err := s.shareAt(rec)
 	return sh, err == nil, err

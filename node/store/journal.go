@@ -52,6 +52,7 @@ type journalLine struct {
 	Part      text   `json:"part,omitempty"`
 	Select    []text `json:"select,omitempty"`
 	Sub       text   `json:"sub,omitempty"`
+	Exclude   []text `json:"exclude,omitempty"` // of a share: patterns of the names that were left out
 	Tree      bool   `json:"tree,omitempty"`
 	All       bool   `json:"all,omitempty"` // of a share: nothing is missing
 	Paused    bool   `json:"paused,omitempty"`
@@ -112,7 +113,7 @@ func lineOf(tag byte, r *record) journalLine {
 	}
 	return journalLine{
 		Kind: l.Kind, Root: l.Root, ID: l.ID, Name: text(r.name), Suggested: text(r.suggested),
-		Paths: texts(r.bases), Dir: text(r.dir), Part: text(r.part), Select: texts(r.selects), Sub: text(r.sub),
+		Paths: texts(r.bases), Dir: text(r.dir), Part: text(r.part), Select: texts(r.selects), Sub: text(r.sub), Exclude: texts(r.excludes),
 		Tree: r.tree, All: r.all && tag != tagDownload, Paused: r.state == Paused, Force: r.force,
 		Made: r.made, Inode: r.partInode, Added: r.added,
 	}

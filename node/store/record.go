@@ -51,6 +51,8 @@ type record struct {
 	partDevice uint64 // download: that dir/part is on, once made; 0: unknown
 	bad        int    // files that no longer fit
 	leftOut    string // share: what a fetch left out of what was wanted, a clause; "": nothing
+
+	excludes []string // share: patterns of the names inside it that were left out
 }
 
 const (
@@ -85,6 +87,7 @@ func (r *record) encode() []byte {
 	e.uint(r.partInode)
 	e.uint(r.partDevice)
 	e.string(r.leftOut)
+	e.strings(r.excludes)
 	return e.buf
 }
 
@@ -121,6 +124,7 @@ func decodeRecord(b []byte) (*record, error) {
 	r.added, r.partInode = d.int(), d.uint()
 	if version > 1 {
 		r.partDevice, r.leftOut = d.uint(), d.string()
+		r.excludes = d.strings()
 	}
 	if err := d.end(); err != nil {
 		return nil, fmt.Errorf("decode record: %w", err)

@@ -29,7 +29,7 @@ func TestRecordFormat(t *testing.T) {
 	want := &record{
 		id: 300, state: Changed, name: "n", bases: []string{"/a"}, selects: []string{"x"}, reason: "r",
 		tree: true, complete: true, sealed: true, files: 2, leaves: 3, nodes: 1, have: 2, size: 130, haveBytes: 5, added: -1, bad: 1,
-		partDevice: 5, leftOut: "l",
+		partDevice: 5, leftOut: "l", excludes: []string{"e"},
 	}
 	wire := unhex(t, `
 		02          # version
@@ -49,7 +49,8 @@ func TestRecordFormat(t *testing.T) {
 		01          # added, zigzag
 		00          # inode of the part
 		05          # its device
-		01 6c       # left out`)
+		01 6c       # left out
+		01 01 65    # one pattern left out: e`)
 	if got := want.encode(); !bytes.Equal(got, wire) {
 		t.Errorf("encoded %x, want %x", got, wire)
 	}

@@ -226,7 +226,7 @@ func (r *repairer) one(ctx context.Context, root cid.Cid, l *journalLine) (Outco
 			last = err
 			continue
 		}
-		same, err := r.share(ctx, root, path, string(l.Name))
+		same, err := r.share(ctx, root, path, string(l.Name), plain(l.Exclude))
 		switch {
 		case same:
 			return Restored, nil
@@ -240,12 +240,17 @@ func (r *repairer) one(ctx context.Context, root cid.Cid, l *journalLine) (Outco
 }
 
 // share hashes what is at path, in the ways in which it may have been shared.
-func (r *repairer) share(ctx context.Context, root cid.Cid, path, name string) (same bool, err error) {
-	for _, how := range []struct{ preserve, noHidden bool }{{false, false}, {true, false}, {false, true}, {true, true}} {
+func (r *repairer) share(ctx context.Context, root cid.Cid, path, name string, excludes []string) (same bool, err error) {
+	ignore, err := chunker.ParseIgnore(excludes...)
+	if err != nil {
+		return false, err
+	}
+	for _, preserve := range []bool{false, true} {
 		cfg := r.build(path)
-		cfg.Preserve, cfg.NoHidden = how.preserve, how.noHidden
+		cfg.Preserve, cfg.Ignore = preserve, ignore
 		cfg.Skip = func(string, error) {} // then the root differs
 		im := r.s.Import()
+		im.SetExcludes(excludes)
 		tree, err := chunker.Build(ctx, path, cfg, im.PutNode)
 		if err == nil && tree.Root.Equals(root) {
 			_, err = im.Commit(ctx, tree, path, name)
@@ -254,9 +259,6 @@ func (r *repairer) share(ctx context.Context, root cid.Cid, path, name string) (
 		im.Abort()
 		if err != nil {
 			return false, err
-		}
-		if !tree.Dir && how.preserve {
-			break // a file has no hidden names
 		}
 	}
 	return false, nil

@@ -1,0 +1,141 @@
+package chunker
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+
+	"github.com/bmatcuk/doublestar/v4"
+)
+
+// IgnoreFile is the name of a file that says which names of its directory, and of those below, are left out of a tree. It
+// has the syntax of a .gitignore file, and is itself part of the tree.
+const IgnoreFile = ".shoalignore"
+
+// maxIgnoreFile bounds an ignore file, in bytes.
+const maxIgnoreFile = 1 << 20
+
+// rule is a line of an ignore file.
+type rule struct {
+	dir      string // where it holds, relative to the root; "" is all of the tree
+	pattern  string
+	keep     bool // a "!" before the pattern: takes back what an earlier rule leaves out
+	dirOnly  bool // a slash behind it
+	anchored bool // a slash in it: the pattern is a path from dir on, else a name anywhere below
+}
+
+// Ignore is a list of rules that leave names out of a tree. The last one that fits a name decides. The zero value leaves out nothing.
+type Ignore struct{ rules []rule }
+
+// ParseIgnore reads patterns in the syntax of a .gitignore file, which also know {this,that}. An error names the pattern.
+func ParseIgnore(patterns ...string) (Ignore, error) {
+	var ig Ignore
+	for _, p := range patterns {
+		if strings.TrimSpace(p) == "" || strings.ContainsAny(p, "\n\r\x00") {
+			return Ignore{}, fmt.Errorf("%w: empty pattern or more than one line: %q", ErrMalformed, p)
+		}
+		if err := ig.add("", p); err != nil {
+			return Ignore{}, err
+		}
+	}
+	return ig, nil
+}
+
+// add takes in one line; comments and empty lines add nothing.
+func (ig *Ignore) add(dir, line string) error {
+	p := strings.TrimRight(line, "\r")
+	for strings.HasSuffix(p, " ") && !strings.HasSuffix(p, `\ `) {
+		p = p[:len(p)-1]
+	}
+	if p == "" || p[0] == '#' {
+		return nil
+	}
+	r := rule{dir: dir}
+	if r.keep = p[0] == '!'; r.keep {
+		p = p[1:]
+	}
+	if r.dirOnly = strings.HasSuffix(p, "/"); r.dirOnly {
+		p = strings.TrimRight(p, "/")
+	}
+	if r.anchored = strings.Contains(p, "/"); r.anchored {
+		p = strings.TrimPrefix(p, "/")
+	}
+	if strings.HasSuffix(p, "/**") { // what is inside, not the directory itself
+		p += "/*"
+	}
+	if p == "" || !doublestar.ValidatePattern(p) {
+		return fmt.Errorf("%w: pattern %q", ErrMalformed, line)
+	}
+	r.pattern = p
+	ig.rules = append(ig.rules, r)
+	return nil
+}
+
+// leavesOut tells whether the path rel, relative to the root, is left out.
+func (ig Ignore) leavesOut(rel string, dir bool) bool {
+	for i := len(ig.rules) - 1; i >= 0; i-- {
+		if r := &ig.rules[i]; r.fits(rel, dir) {
+			return !r.keep
+		}
+	}
+	return false
+}
+
+func (r *rule) fits(rel string, dir bool) bool {
+	if r.dirOnly && !dir {
+		return false
+	}
+	if r.dir != "" {
+		rel = strings.TrimPrefix(rel, r.dir+"/")
+	}
+	if !r.anchored {
+		rel = path.Base(rel)
+	}
+	ok, err := doublestar.Match(r.pattern, rel)
+	return ok && err == nil
+}
+
+// with adds the rules of an ignore file that lies in dir.
+func (ig Ignore) with(dir string, file io.Reader) (Ignore, error) {
+	out := Ignore{rules: ig.rules[:len(ig.rules):len(ig.rules)]}
+	lines := bufio.NewScanner(file)
+	for n := 1; lines.Scan(); n++ {
+		line := lines.Text()
+		if n == 1 {
+			line = strings.TrimPrefix(line, "\ufeff")
+		}
+		if err := out.add(dir, line); err != nil {
+			return ig, fmt.Errorf("line %d: %w", n, err)
+		}
+	}
+	return out, lines.Err()
+}
+
+// readIgnore gives d the rules that hold in it: those from above, and of its own ignore file. A file that cannot be read or
+// understood ends the build: what it meant to leave out must not be shared.
+func (b *builder) readIgnore(d *dirNode, has bool) error {
+	if d.parent != nil {
+		d.ignore = d.parent.ignore
+	}
+	if !has {
+		return nil
+	}
+	rel, abs := joinRel(d.rel, IgnoreFile), d.abs+"/"+IgnoreFile
+	f, err := openFile(d.f, IgnoreFile, abs)
+	if err == nil {
+		defer f.Close()
+		d.ignore, err = d.ignore.with(d.rel, io.LimitReader(f, maxIgnoreFile))
+	}
+	if err == nil {
+		if fi, serr := f.Stat(); serr != nil || fi.Size() > maxIgnoreFile {
+			err = fmt.Errorf("%w: more than %d bytes", ErrLimit, maxIgnoreFile)
+		}
+	}
+	if err != nil {
+		err = fmt.Errorf("read %s: %w", rel, err)
+		b.cancel(err)
+	}
+	return err
+}

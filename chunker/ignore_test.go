@@ -1,0 +1,120 @@
+package chunker
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/ipfs/go-cid"
+)
+
+func TestIgnore(t *testing.T) {
+	tests := []struct {
+		name     string
+		patterns string // separated by spaces
+		out      []string
+		in       []string
+	}{
+		{"a name anywhere", "*.tmp", []string{"a.tmp", "d/e/b.tmp"}, []string{"a.txt", "tmp"}},
+		{"a directory only", "build/", []string{"build/", "d/build/"}, []string{"build"}},
+		{"from the root on", "/notes", []string{"notes", "notes/"}, []string{"d/notes"}},
+		{"a path", "d/*.txt", []string{"d/a.txt"}, []string{"a.txt", "e/d/a.txt", "d/e/a.txt"}},
+		{"any depth", "d/**/x", []string{"d/x", "d/e/f/x"}, []string{"x"}},
+		{"what is inside", "d/**", []string{"d/a", "d/e/a"}, []string{"d/"}},
+		{"the last one decides", "*.log !keep.log", []string{"a.log"}, []string{"keep.log"}},
+		{"hidden names", ".*", []string{".a", "d/.b/"}, []string{"a", "d/"}},
+		{"alternatives", "*.{a,b}", []string{"x.a", "x.b"}, []string{"x.c"}},
+		{"an escaped one", `\#a \!b`, []string{"#a", "!b"}, []string{"a"}},
+		{"a comment", "#a", nil, []string{"#a", "a"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			ig, err := ParseIgnore(strings.Fields(tt.patterns)...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for want, list := range map[bool][]string{true: tt.out, false: tt.in} {
+				for _, rel := range list {
+					if got := ig.leavesOut(strings.TrimSuffix(rel, "/"), strings.HasSuffix(rel, "/")); got != want {
+						t.Errorf("%s is left out: %v", rel, got)
+					}
+				}
+			}
+		})
+	}
+	for _, bad := range []string{"", " ", "[a", "/", "a\nb", "!"} {
+		if _, err := ParseIgnore(bad); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}
+
+// treePaths builds dir and lists the files in it.
+func treePaths(t *testing.T, dir string, cfg Config) ([]string, error) {
+	t.Helper()
+	tree, err := Build(context.Background(), dir, cfg, func(cid.Cid, []byte) error { return nil })
+	if err != nil {
+		return nil, err
+	}
+	var got []string
+	for rel := range tree.Stats {
+		got = append(got, rel)
+	}
+	slices.Sort(got)
+	return got, nil
+}
+
+// TestIgnoreFiles leaves names out of a tree by files in it and by Config.Ignore.
+func TestIgnoreFiles(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		IgnoreFile: "*.tmp\n# nothing\n\n/top\nsecret/\n", "a": "", "b.tmp": "", "top": "", "secret/k": "",
+		"d/top": "", "d/c.tmp": "", "d/" + IgnoreFile: "!c.tmp\n/e/x\n", "d/e/x": "", "d/e/y": "", "e/x": "",
+	} {
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ignore, err := ParseIgnore("y")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := treePaths(t, dir, Config{Ignore: ignore})
+	want := []string{IgnoreFile, "a", "d/" + IgnoreFile, "d/c.tmp", "d/top", "e/x"}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("tree of %v, %v, want %v", got, err, want)
+	}
+	// An ignore file that cannot be followed ends the build: what it leaves out must not be shared.
+	for name, spoil := range map[string]func(path string) error{
+		"bad pattern": func(path string) error { return os.WriteFile(path, []byte("ok\n[a\n"), 0o644) },
+		"symlink":     func(path string) error { return errors.Join(os.Remove(path), os.Symlink("../a", path)) },
+	} {
+		if err := spoil(filepath.Join(dir, "d", IgnoreFile)); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := treePaths(t, dir, Config{}); err == nil || !strings.Contains(err.Error(), "d/"+IgnoreFile) {
+			t.Errorf("%s: %v, %v", name, got, err)
+		}
+	}
+}
+
+// FuzzIgnore: any patterns are taken or refused, and what is taken can be asked.
+func FuzzIgnore(f *testing.F) {
+	for _, s := range []string{"*.tmp", "!/a/**/b/", `\ `, "{a,b", "[!a]", "a/**"} {
+		f.Add(s, "d/a/b")
+	}
+	f.Fuzz(func(t *testing.T, pattern, rel string) {
+		ig, err := ParseIgnore(pattern)
+		if err == nil {
+			ig.leavesOut(rel, true)
+			ig.leavesOut(rel, false)
+		} else if !errors.Is(err, ErrMalformed) {
+			t.Error(err)
+		}
+	})
+}

@@ -1,0 +1,69 @@
+package node
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"shoal/chunker"
+	"shoal/node/api"
+	"shoal/node/store"
+)
+
+// hiddenNames is the pattern that ShareRequest.NoHidden stands for.
+const hiddenNames = ".*"
+
+// Excludes are the patterns of the names that req leaves out, checked.
+func Excludes(req api.ShareRequest) ([]string, error) {
+	patterns := append([]string(nil), req.Exclude...)
+	if req.NoHidden {
+		patterns = append(patterns, hiddenNames)
+	}
+	if _, err := chunker.ParseIgnore(patterns...); err != nil {
+		return nil, api.Errorf(api.Invalid, "exclude: %w", err).WithHint("Patterns are those of a .gitignore file: *.tmp, build/, /notes/*.txt")
+	}
+	return patterns, nil
+}
+
+// BuildConfig is how path is built into a share, and its CID is told, by a node with this home. The names that patterns fit are left out,
+// and so is every directory that is the home of a shoal node, since it holds a private key. Nothing inside of one
+// can be shared either.
+func BuildConfig(home, path string, patterns []string) (chunker.Config, error) {
+	ignore, err := chunker.ParseIgnore(patterns...)
+	if err == nil {
+		err = outsideHomes(path)
+	}
+	return chunker.Config{Exclude: []string{home}, Ignore: ignore, Refuse: refuseHome}, err
+}
+
+// refuseHome is chunker.Config.Refuse.
+func refuseHome(dir string, entries []fs.DirEntry) error {
+	for _, e := range entries {
+		if e.Name() == store.FormatName && store.IsHome(dir) {
+			return fmt.Errorf("%w: %s", chunker.ErrExcluded, dir)
+		}
+	}
+	return nil
+}
+
+// outsideHomes refuses a path inside the home of a node.
+func outsideHomes(path string) error {
+	path, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return nil // who reads it tells
+	}
+	if fi, err := os.Stat(path); err != nil || !fi.IsDir() {
+		path = filepath.Dir(path)
+	}
+	for {
+		if store.IsHome(path) {
+			return fmt.Errorf("%w: %s", chunker.ErrExcluded, path)
+		}
+		up := filepath.Dir(path)
+		if up == path {
+			return nil
+		}
+		path = up
+	}
+}

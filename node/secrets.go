@@ -1,0 +1,92 @@
+package node
+
+import (
+	"bytes"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+
+	"shoal/chunker"
+	"shoal/node/api"
+)
+
+// secretDirs are directories whose files are secrets by custom.
+var secretDirs = []string{".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker", ".password-store", "keyrings"}
+
+// secretFiles are patterns of base names, in lower case, of files that hold secrets by custom.
+var secretFiles = []string{
+	".env", ".env.*", "*.env", ".netrc", "_netrc", ".pgpass", ".my.cnf", ".npmrc", ".pypirc", ".htpasswd", ".git-credentials", ".vault-token",
+	"id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx", "*.ppk", "*.asc.key",
+	"wallet.dat", "identity.key", "credentials", "credentials.json", "secrets.y*ml", "secrets.json", "logins.json", "key4.db", "login data",
+	"shadow", "*.ovpn", "*.agebox", "keys.txt",
+}
+
+// harmless are names that the patterns above fit and that hold no secret.
+var harmless = []string{".env.example", ".env.sample", ".env.template", "*.pub.key", "*.pub.pem"}
+
+// secretName tells whether a file looks like a secret by its path.
+func secretName(rel string) bool {
+	dir, name := path.Split(strings.ToLower(rel))
+	fits := func(pattern string) bool { ok, _ := path.Match(pattern, name); return ok }
+	if slices.ContainsFunc(harmless, fits) || strings.HasSuffix(name, ".pub") {
+		return false
+	}
+	for _, d := range strings.Split(dir, "/") {
+		if slices.Contains(secretDirs, d) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(secretFiles, fits)
+}
+
+// isHidden tells whether a part of a path starts with a dot.
+func isHidden(rel string) bool { return strings.HasPrefix(rel, ".") || strings.Contains(rel, "/.") }
+
+// sensitive gathers what a share includes that its owner may not know of. Peek may be called from any goroutine.
+type sensitive struct {
+	mu   sync.Mutex
+	keys map[string]bool // files that begin like a private key
+}
+
+// Peek is chunker.Config.Peek.
+func (s *sensitive) Peek(rel string, head []byte) {
+	if !bytes.Contains(head, []byte("PRIVATE KEY-----")) && !bytes.HasPrefix(bytes.TrimSpace(head), []byte("AGE-SECRET-KEY-")) {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.keys == nil {
+		s.keys = map[string]bool{}
+	}
+	s.keys[rel] = true
+}
+
+// tell puts into res how many hidden files the tree has, and which look like secrets.
+func (s *sensitive) tell(tree *chunker.Tree, res *api.ShareResult) {
+	repositories := map[string]bool{}
+	for rel := range tree.Stats {
+		if isHidden(rel) {
+			res.Hidden++
+		}
+		if repo := repository(rel); repo != "" && !repositories[repo] { // its history may hold what was deleted, its config a token
+			repositories[repo] = true
+			res.SecretCount++
+			res.Secrets = append(res.Secrets, repo)
+		}
+		if rel != "" && secretName(rel) || s.keys[rel] {
+			res.SecretCount++
+			res.Secrets = append(res.Secrets, rel)
+		}
+	}
+	slices.Sort(res.Secrets)
+	res.Secrets = res.Secrets[:min(len(res.Secrets), api.MaxListed)]
+}
+
+// repository is the directory of git's own that a file is in, with a slash at the end; "": none.
+func repository(rel string) string {
+	if i := strings.Index("/"+rel, "/.git/"); i >= 0 {
+		return rel[:i] + ".git/"
+	}
+	return ""
+}
