@@ -12,6 +12,8 @@
 // package dht (TestSim).
 //
 // What real disks and machines do wrong comes from package fault: bad sectors, failing syncs, power cuts, full disks, names that collide.
+// model_test.go does random things with three daemons and looks at every file after each; killmany_test.go and powercut_test.go end processes and
+// disks at random moments. A failure of these prints the seed that replays it.
 //
 // testnet.sh in this folder does the same by hand, without Go code: `testnet.sh up 5`, `testnet.sh exec 2 status`; its
 // `demo` is the whole product in one run.

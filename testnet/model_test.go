@@ -19,7 +19,7 @@ import (
 	"shoal/testnet"
 )
 
-var modelSequences = flag.Int("model.sequences", 0, "random sequences that TestModel does")
+var modelSequences = flag.Int("model.sequences", 12, "random sequences that TestModel does")
 
 // Bounds of one call: what has a source must end well within the first; what has none is given up after the second.
 const (
@@ -33,9 +33,7 @@ const (
 //
 // A failure prints the -rapid.seed that replays it. The full run is `go test ./testnet -run TestModel -model.sequences 2000 -timeout 2h`.
 func TestModel(t *testing.T) {
-	if *modelSequences == 0 {
-		t.Skip("asked for no sequences: -model.sequences")
-	}
+	big(t)
 	const workers = 2
 	set := func(name, value string) {
 		if err := flag.Set(name, value); err != nil {
