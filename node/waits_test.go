@@ -151,3 +151,49 @@ func TestGetSaysWhatItWaitsForAndGoesOn(t *testing.T) {
 		})
 	}
 }
+
+// A share is removed while it is sent, somewhere within a chunk, and shared again. Whoever resumes it is refused nothing:
+// what could not be sent to its end is not held back.
+func TestResumeAfterShareIsBack(t *testing.T) {
+	a, _ := startNode(t, t.TempDir())
+	b, _ := startNode(t, t.TempDir(), a)
+	up := int64(8_000_000)
+	if _, err := a.SetLimits(t.Context(), api.LimitRequest{Up: &up}); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for i, after := range []int64{1 << 20, 5 << 20, 9 << 20} {
+		path, data := randomFile(t, dir, "film.bin", int(12<<20+after)+i) // other bytes each time
+		link := mustShare(t, a, path).Link
+		into := t.TempDir()
+		ctx, cancel := context.WithCancel(t.Context())
+		removed := false
+		_, err := b.Get(ctx, api.GetRequest{Link: link, Dir: into}, func(p api.Progress) {
+			switch {
+			case removed && (p.Cause != nil || p.State == api.StateSearching):
+				cancel()
+			case !removed && p.Bytes >= after:
+				removed = true
+				if _, err := a.Remove(context.Background(), "film.bin"); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+		cancel()
+		if err == nil || !removed {
+			t.Fatalf("the first get: %v; removed: %v", err, removed)
+		}
+		mustShare(t, a, path)
+		got, err := b.Get(t.Context(), api.GetRequest{Link: link, Dir: into}, func(p api.Progress) {
+			if p.Cause != nil && p.Cause.Code != api.CauseNotConnected {
+				t.Errorf("the second get waits: %s", p.Message)
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if copied, err := os.ReadFile(got.Path); err != nil || !bytes.Equal(copied, data) {
+			t.Errorf("the copy differs (%v)", err)
+		}
+	}
+}
