@@ -89,6 +89,7 @@ func userError(err error) error {
 		{store.ErrNoDir, api.ReadOnly, "Make the directory first, or choose another destination with -o."},
 		{store.ErrBusy, api.Conflict, "Wait for it to end."},
 		{store.ErrChanged, api.Changed, "`shoal verify` tells which files; share it again to offer the new content."},
+		{store.ErrIncomplete, api.Changed, "Another program keeps writing to what is being fetched. Stop that, and run the same command again: what is right is kept."},
 		{chunker.ErrChanged, api.Changed, "Share it again once nothing writes to it."},
 		{chunker.ErrUnsupported, api.Unsupported, ""},
 		{chunker.ErrExcluded, api.Invalid, "A home holds the node's private key: it is never shared."},

@@ -163,6 +163,7 @@ func (n *Node) bringIn(ctx context.Context, f *fetch, d *store.Download) (store.
 		if !errors.Is(err, store.ErrIncomplete) || try >= bringInTries {
 			return share, err
 		}
+		n.log.Warn("fetches again what another program changed", "root", f.target.Root, "err", err)
 	}
 }
 

@@ -35,11 +35,12 @@ func (d *Download) Checkpoint(ctx context.Context) error {
 }
 
 func (d *Download) checkpoint(ctx context.Context) error {
+	d.notice()
 	snap := d.snapshot()
 	if snap.none {
 		return nil
 	}
-	if err := d.dst.sync(ctx, d.relsOf(snap.files)); err != nil {
+	if err := d.dst.sync(ctx, snap.files, d.relsOf(snap.files)); err != nil {
 		d.takeBack(snap)
 		return fmt.Errorf("checkpoint %s: %w", d.rec.root, err)
 	}
@@ -64,14 +65,15 @@ func (d *Download) checkpoint(ctx context.Context) error {
 // by Finish. Called under mu.
 func (d *Download) putRow(b *pebble.Batch, i int) {
 	e, st := &d.x.layout.Entries()[i], &d.files[i]
-	stat := chunker.FileStat{Size: max(e.Size, 0), ModTime: st.mtime, Inode: st.inode}
+	stat := st.stat
+	stat.Size, stat.Inode = max(e.Size, 0), st.inode
 	r := row{path: d.sel.rel(e.Path), stat: stat, cut: cut{chunk: 1}}
 	_ = b.Set(keyFile(tagFile, d.id(), e.First, i), r.encode(), nil)
 	st.rowed = true
 }
 
-// seal records the times of files that are written piece by piece, so that the next
-// start can tell whether somebody else wrote to them. After a crash it cannot.
+// seal records the stats of files that are written piece by piece and that nobody else touched, and that the session
+// ended in order, so that the next start can tell whether somebody else wrote to them since. After a crash it cannot.
 func (d *Download) seal() error {
 	d.save.Lock()
 	defer d.save.Unlock()
@@ -83,16 +85,27 @@ func (d *Download) seal() error {
 	b := d.s.db.NewBatch()
 	d.mu.Lock()
 	for i, e := range d.x.layout.Entries() {
-		if st := &d.files[i]; st.created && st.mtime == 0 {
+		if st := &d.files[i]; st.created && e.Leaves > 1 {
 			fi, err := d.dst.lstat(d.sel.rel(e.Path))
 			if err == nil && chunker.StatOf(fi).Inode == st.inode {
-				st.mtime = chunker.StatOf(fi).ModTime
-				d.putRow(b, i)
+				st.stat = chunker.StatOf(fi)
 			}
 		}
 	}
 	d.mu.Unlock()
-	return d.s.commit(b, true)
+	d.notice() // last, so that nothing comes between
+	d.mu.Lock()
+	for i, e := range d.x.layout.Entries() {
+		if st := &d.files[i]; st.created && e.Leaves > 1 {
+			if st.doubted {
+				st.stat = chunker.FileStat{}
+			}
+			d.putRow(b, i)
+		}
+	}
+	d.rec.sealed = true
+	d.mu.Unlock()
+	return d.saveRecord(b, true)
 }
 
 // putBack leaves what could not be recorded to the next Checkpoint.
@@ -129,11 +142,16 @@ func (d *Download) snapshot() snapshot {
 	return snap
 }
 
-// takeBack forgets the leaves whose sync failed.
+// takeBack forgets the leaves whose sync failed, and those written meanwhile: the error tells not which data was lost, and
+// the next sync would not tell it again.
 func (d *Download) takeBack(snap snapshot) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.dirtyRec = true
+	d.lost++
+	for seg := range d.unsaved {
+		snap.segs[seg] = nil
+	}
 	for seg := range snap.segs {
 		stored, err := d.s.get(keyIndex(tagHave, d.id(), seg))
 		if err != nil {
@@ -161,21 +179,22 @@ func (d *Download) relsOf(entries []int) []string {
 }
 
 // sync writes the data of files to the disk.
-func (t *dest) sync(ctx context.Context, rels []string) error {
+func (t *dest) sync(ctx context.Context, entries []int, rels []string) error {
 	if len(rels) == 0 {
 		return nil
 	}
 	if len(rels) > syncFewFiles {
-		f, err := t.parent.Open(".")
-		if err == nil {
-			err = errors.Join(syncFS(f), f.Close())
-		}
-		return fsError("sync", t.dir, err)
+		return fsError("sync", t.dir, t.syncDisk())
 	}
 	g, _ := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
-	for _, rel := range rels {
+	for k, rel := range rels {
 		g.Go(func() error {
+			// An error of writing back is told once for each descriptor that was open then.
+			if h := t.files.peek(entries[k]); h != nil {
+				defer t.files.release(h)
+				return fsError("sync", t.path(rel), syncData(h.v))
+			}
 			f, err := t.openSync(rel)
 			if errors.Is(err, fs.ErrNotExist) {
 				return nil // someone deleted it; Finish finds out
@@ -187,6 +206,21 @@ func (t *dest) sync(ctx context.Context, rels []string) error {
 		})
 	}
 	return g.Wait()
+}
+
+// syncDisk writes all data of the file system to the disk. Its descriptor is older than all writes: a failed write back is told
+// once for each that was open then.
+func (t *dest) syncDisk() error {
+	t.diskMu.Lock()
+	defer t.diskMu.Unlock()
+	if t.disk == nil {
+		f, err := t.parent.Open(".")
+		if err != nil {
+			return err
+		}
+		t.disk = f
+	}
+	return syncFS(t.disk)
 }
 
 // openSync opens rel as a sync needs it: Windows wants write access for that.

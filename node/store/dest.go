@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"sync"
 )
 
 // dest writes the .part of one download. All names are resolved below the parent
@@ -20,6 +21,9 @@ type dest struct {
 	dirs   *pool[string, *os.Root]
 	files  *pool[int, *os.File] // by entry
 	owner  *owner               // of part; nil: not ours, as beside gives it
+
+	diskMu sync.Mutex
+	disk   *os.File // the parent directory, for syncs of the file system; nil: not opened yet
 }
 
 // openDest opens the parent directory; part is made when it is first written to.
@@ -28,8 +32,13 @@ func openDest(dir, part string, tree bool, handles int) (*dest, error) {
 	if err != nil {
 		return nil, fsError("open", dir, err)
 	}
+	disk, err := parent.Open(".")
+	if err != nil {
+		parent.Close()
+		return nil, fsError("open", dir, err)
+	}
 	return &dest{
-		parent: parent, dir: dir, part: part, tree: tree,
+		parent: parent, dir: dir, part: part, tree: tree, disk: disk,
 		dirs: newPool[string, *os.Root](handles), files: newPool[int, *os.File](handles),
 	}, nil
 }
@@ -46,7 +55,16 @@ func (t *dest) beside(name string) *dest {
 // closeHandles closes what is below part, so that it can be moved on any system.
 func (t *dest) closeHandles() error { return errors.Join(t.files.close(), t.dirs.close()) }
 
-func (t *dest) close() error { return errors.Join(t.closeHandles(), t.parent.Close()) }
+func (t *dest) close() error {
+	err := t.closeHandles()
+	t.diskMu.Lock()
+	defer t.diskMu.Unlock()
+	if t.disk != nil {
+		err = errors.Join(err, t.disk.Close())
+		t.disk = nil
+	}
+	return errors.Join(err, t.parent.Close())
+}
 
 // path is where rel is, for messages.
 func (t *dest) path(rel string) string {

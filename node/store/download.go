@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"shoal/chunker"
 
@@ -50,6 +51,7 @@ type Download struct {
 	dirty     map[int]struct{} // entries written to since the last Checkpoint
 	unsaved   map[int]struct{} // segments of have that changed since
 	dirtyRec  bool
+	lost      int // syncs that failed: what was being written then may be lost
 	stage     stage
 	result    Share // once done
 
@@ -61,14 +63,24 @@ type Download struct {
 	local   *localCopy        // nil: not started
 
 	writes leafLocks
+
+	watching sync.Mutex // guards watch and noticed
+	watch    *watch     // of the files that are written piece by piece; nil: there is none
+	noticed  time.Time
+
+	sealed bool // the last session ended in order
 }
 
 // fileState is what is known of the file of an entry in the .part.
 type fileState struct {
 	inode   uint64
-	mtime   int64 // ns since the epoch, once nothing is left to write; else 0
+	stat    chunker.FileStat // once nothing is left to write; else its ModTime is 0
 	created bool
 	rowed   bool // both are recorded
+
+	doubted   bool // written piece by piece, and another program may have touched it
+	unwatched bool // nothing can tell that of it
+	hashed    bool // and it was hashed since, with this stat
 }
 
 // stage is where a Download stands.
@@ -396,6 +408,7 @@ func (d *Download) end(st stage) error {
 	d.stage = st
 	d.mu.Unlock()
 	d.s.unclaim(d.rec.root)
+	d.watch.close()
 	return errors.Join(d.closeThere(), d.dst.close())
 }
 

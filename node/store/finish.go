@@ -36,16 +36,21 @@ func (d *Download) Finish(ctx context.Context) (Share, error) {
 		return Share{}, fmt.Errorf("finish %s: %w", d.rec.root, ErrClosed)
 	}
 	sh, err := d.finish(ctx)
+	if errors.Is(err, ErrIncomplete) {
+		err = errors.Join(err, d.refetch())
+	}
 	if err != nil {
 		return Share{}, fmt.Errorf("finish %s: %w", d.rec.root, err)
 	}
 	return sh, nil
 }
 
-// drain waits for those who write a leaf that is there already.
-func (d *Download) drain() {
+// drain waits for those who write a leaf that is there already, and closes all files and directories, so that what follows
+// looks at what lies at their names.
+func (d *Download) drain() error {
 	d.place.Lock()
 	defer d.place.Unlock()
+	return d.dst.closeHandles()
 }
 
 // finishTries is how often Finish looks at a destination in which others are at work.
@@ -80,12 +85,17 @@ func (d *Download) tryFinish(ctx context.Context) (Share, error) {
 	if err := d.whole(); err != nil {
 		return Share{}, err
 	}
-	d.drain()
+	if err := d.drain(); err != nil {
+		return Share{}, err
+	}
 	if d.there != nil {
 		return d.finishInto(ctx)
 	}
 	stats, err := d.dress(ctx)
 	if err != nil {
+		return Share{}, err
+	}
+	if err := d.vouch(ctx, stats); err != nil {
 		return Share{}, err
 	}
 	if err := d.checkpoint(ctx); err != nil { // empty files have a row too
@@ -218,8 +228,9 @@ func (d *Download) dressFile(i int, e chunker.Entry, rel string) (chunker.FileSt
 	}
 	var is chunker.FileStat
 	err := d.dst.in(rel, false, func(dir *os.Root, name string) error {
-		if err := d.ours(dir, name, st, size); err != nil {
-			d.lost(i, e)
+		was, err := d.ours(dir, name, st, size)
+		if err != nil {
+			d.lose(i, e)
 			return err
 		}
 		if err := dressUp(dir, name, e); err != nil {
@@ -228,30 +239,46 @@ func (d *Download) dressFile(i int, e chunker.Entry, rel string) (chunker.FileSt
 		fi, err := dir.Lstat(name)
 		if err == nil {
 			is = chunker.StatOf(fi)
+			d.dressed(i, e, was, is)
 		}
 		return err
 	})
 	if errors.Is(err, fs.ErrNotExist) {
-		d.lost(i, e)
+		d.lose(i, e)
 		err = fmt.Errorf("%w: it was deleted", ErrIncomplete)
 	}
 	return is, err
 }
 
 // ours checks that a file of the .part is the one that was written.
-func (d *Download) ours(dir *os.Root, name string, st fileState, size int64) error {
+func (d *Download) ours(dir *os.Root, name string, st fileState, size int64) (is chunker.FileStat, err error) {
 	fi, err := dir.Lstat(name)
 	if err != nil {
-		return err
+		return is, err
 	}
-	if is := chunker.StatOf(fi); !fi.Mode().IsRegular() || is.Inode != st.inode || is.Size != size {
-		return fmt.Errorf("%w: another program changed it", ErrIncomplete)
+	if is = chunker.StatOf(fi); !fi.Mode().IsRegular() || is.Inode != st.inode || is.Size != size {
+		return is, fmt.Errorf("%w: another program changed it", ErrIncomplete)
 	}
-	return nil
+	return is, nil
 }
 
-// lost takes back all leaves of a file that is gone, so that they are fetched again.
-func (d *Download) lost(i int, e chunker.Entry) {
+// dressed takes note of a file whose stat was was and is is since its mode and time were set.
+func (d *Download) dressed(i int, e chunker.Entry, was, is chunker.FileStat) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	st := &d.files[i]
+	untouched := was.Same(st.stat) && (e.ModTime.IsZero() && is.ModTime == was.ModTime || is.ModTime == e.ModTime.UnixNano())
+	switch {
+	case e.Leaves <= 1 && st.stat.ModTime != 0 && untouched:
+		st.stat = is // only we changed it
+	case e.Leaves <= 1:
+		st.doubted = true
+	}
+	st.hashed = st.hashed && is == st.stat
+}
+
+// lose takes back all leaves of a file that is gone, so that they are fetched again.
+func (d *Download) lose(i int, e chunker.Entry) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for k := e.First; k < e.First+e.Leaves; k++ {

@@ -119,7 +119,7 @@ func (d *Download) recognisesIn(ctx context.Context, name string, from, to int) 
 }
 
 func (d *Download) hasOne(ctx context.Context, f *os.File, first, end int) (found bool) {
-	_ = d.findLeaves(ctx, f, first, end, func(int, int) bool {
+	_ = d.findLeaves(ctx, f, first, end, func(int, []byte) bool {
 		found = true
 		return false
 	})

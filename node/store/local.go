@@ -182,7 +182,7 @@ func (d *Download) cloneLeaf(i int, digest [digestSize]byte, r *Root, from int, 
 	lock.Lock()
 	defer lock.Unlock()
 	d.mu.RLock()
-	at, had, over, fits := d.spotOf(i), d.have.get(i), d.stage != running, d.x.layout.LeafSize(i) == size
+	at, had, over, fits, lost := d.spotOf(i), d.have.get(i), d.stage != running, d.x.layout.LeafSize(i) == size, d.lost
 	d.mu.RUnlock()
 	if at.size < 0 || had || over || !fits {
 		return had, nil
@@ -206,8 +206,7 @@ func (d *Download) cloneLeaf(i int, digest [digestSize]byte, r *Root, from int, 
 	if sha256.Sum256(buf[:size]) != digest {
 		return false, nil
 	}
-	d.wrote(i, at.entry, size, true)
-	return true, nil
+	return d.wrote(i, at.entry, size, true, lost), nil
 }
 
 // localSource reads leaves from the shares other than one, keeping a few open.

@@ -19,6 +19,9 @@ func (d *Download) finishInto(ctx context.Context) (Share, error) {
 	if err != nil {
 		return Share{}, err
 	}
+	if err := d.vouch(ctx, fresh); err != nil {
+		return Share{}, err
+	}
 	if err := d.checkpoint(ctx); err != nil {
 		return Share{}, err
 	}
@@ -73,6 +76,10 @@ func (d *Download) recordMerged(ctx context.Context) (Share, error) {
 	}
 	d.mu.Unlock()
 	d.s.unclaim(rec.root)
+	if err == nil && !nothing {
+		err = d.confirm(ctx, final)
+	}
+	d.watch.close()
 	return sh, errors.Join(err, d.closeThere(), d.dst.close())
 }
 

@@ -19,6 +19,7 @@ type pooled[V io.Closer] struct {
 	once sync.Once
 	v    V
 	err  error
+	open bool
 	refs int
 	used uint64
 
@@ -48,10 +49,11 @@ func (p *pool[K, V]) acquire(k K, open func() (V, error)) (*pooled[V], error) {
 		v.Close() // data reaches the disk by sync, not by close
 	}
 	h.once.Do(func() { h.v, h.err = open() })
-	if h.err == nil {
+	p.mu.Lock()
+	if h.open = h.err == nil; h.open {
+		p.mu.Unlock()
 		return h, nil
 	}
-	p.mu.Lock()
 	if h.refs--; p.m[k] == h {
 		delete(p.m, k)
 	}
@@ -76,6 +78,20 @@ func (p *pool[K, V]) evict() (out []V) {
 		out = append(out, h.v)
 	}
 	return out
+}
+
+// peek holds the handle of k if it is open, until release; nil: it is not.
+func (p *pool[K, V]) peek(k K) *pooled[V] {
+	p.mu.Lock()
+	h := p.m[k]
+	if h != nil && !h.open {
+		h = nil // it is being opened
+	}
+	if h != nil {
+		h.refs++
+	}
+	p.mu.Unlock()
+	return h
 }
 
 func (p *pool[K, V]) release(h *pooled[V]) {

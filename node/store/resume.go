@@ -125,6 +125,7 @@ func (d *Download) abandon() {
 		}
 	}
 	d.s.unclaim(d.rec.root)
+	d.watch.close()
 	if d.dst != nil {
 		d.dst.close()
 	}
@@ -176,6 +177,8 @@ func (d *Download) start(ctx context.Context, t Target) error {
 		return err
 	}
 	d.asked = t.Select
+	d.sealed, rec.sealed = rec.sealed, false
+	d.watch = newWatch()
 	if d.dst, err = openDest(rec.dir, rec.part, rec.tree, d.s.cfg.OpenFiles); err != nil {
 		return err
 	}
@@ -382,6 +385,10 @@ func (d *Download) stockFile(ctx context.Context, i int, e chunker.Entry, rows m
 		defer f.Close()
 		fi, err = f.Stat()
 	}
+	if err == nil && e.Leaves > 1 {
+		d.watchFile(i, f) // before the look at its stat
+		fi, err = f.Stat()
+	}
 	was, known := rows[i]
 	if k, ok := owners[inodeOf(fi)]; err == nil && ok && k != i && inodeOf(fi) != 0 {
 		err = errOneName // or a hard link; the other one's content stays
@@ -391,13 +398,15 @@ func (d *Download) stockFile(ctx context.Context, i int, e chunker.Entry, rows m
 	if err == nil {
 		st.inode, st.created = chunker.StatOf(fi).Inode, true
 	}
-	// A lone raw root, of unknown size, is re-hashed, and so is what was touched after it
-	// was closed in order.
-	trusted := known && err == nil && st.inode == was.Inode && fi.Size() == e.Size &&
-		(was.ModTime == 0 || was.ModTime == chunker.StatOf(fi).ModTime)
-	st.rowed = trusted && (was.ModTime == 0 || e.Leaves == 1)
+	// What was recorded counts without a look where the file is as the last session left it, and that ended in order. A lone raw
+	// root, of unknown size, is hashed.
+	ours := known && err == nil && st.inode == was.Inode && e.Size >= 0
+	trusted := ours && d.sealed && fi.Size() == e.Size && was.ModTime != 0 && chunker.StatOf(fi).Same(was)
+	if err == nil && e.Leaves == 1 {
+		st.stat, st.rowed = chunker.StatOf(fi), trusted // if it is written again, this does not fit and it is hashed in the end
+	}
 	first, end := e.First, min(e.First+e.Leaves, d.seen)
-	if !trusted {
+	if !ours {
 		for k := first; k < end; k++ {
 			if d.x.layout.LeafSize(k) != 0 {
 				d.clearHave(k)
@@ -408,6 +417,13 @@ func (d *Download) stockFile(ctx context.Context, i int, e chunker.Entry, rows m
 	if err != nil {
 		return nil // not there, or not ours: it is fetched
 	}
+	if ours && !trusted {
+		if bad, err := d.recheckLeaves(ctx, f, first, end); err != nil {
+			return fsError("read", d.dst.path(d.sel.rel(e.Path)), err)
+		} else if bad > 0 {
+			d.s.cfg.Logger.Warn("another program changed what was fetched", "path", d.dst.path(d.sel.rel(e.Path)), "chunks", bad)
+		}
+	}
 	if e.Size >= 0 && fi.Size() != e.Size {
 		if err := f.Truncate(e.Size); err != nil {
 			return fsError("resize", d.dst.path(d.sel.rel(e.Path)), err)
@@ -416,17 +432,28 @@ func (d *Download) stockFile(ctx context.Context, i int, e chunker.Entry, rows m
 	return d.rehash(ctx, f, i, first, end)
 }
 
-// rehash marks the leaves [first, end) of entry that are in f already.
+// rehash marks the leaves [first, end) of entry that are in f already. They are written again: the sync of the last session may have
+// failed, after which they are in memory only and no sync would write them.
 func (d *Download) rehash(ctx context.Context, f *os.File, entry, first, end int) error {
-	return d.findLeaves(ctx, f, first, end, func(k, size int) bool {
-		d.wrote(k, entry, size, false)
-		return true
+	var failed error
+	err := d.findLeaves(ctx, f, first, end, func(k int, data []byte) bool {
+		d.mu.RLock()
+		at, lost := d.spotOf(k), d.lost
+		d.mu.RUnlock()
+		if failed = writeSparse(f, data, at.offset); failed == nil {
+			d.wrote(k, entry, len(data), false, lost)
+		}
+		return failed == nil
 	})
+	if err == nil {
+		err = fsError("write", f.Name(), failed)
+	}
+	return err
 }
 
 // findLeaves calls found for those of the leaves [first, end) not had yet that are in f,
 // until it says no. Holes are skipped where the system shows them.
-func (d *Download) findLeaves(ctx context.Context, f *os.File, first, end int, found func(k, size int) bool) error {
+func (d *Download) findLeaves(ctx context.Context, f *os.File, first, end int, found func(k int, data []byte) bool) error {
 	fi, err := f.Stat()
 	if err != nil {
 		return fsError("look at", f.Name(), err)
@@ -457,7 +484,7 @@ func (d *Download) findLeaves(ctx context.Context, f *os.File, first, end int, f
 			buf = make([]byte, size)
 		}
 		n, _ := f.ReadAt(buf[:size], leaf.Offset)
-		if n == size && matches(buf[:size], leaf.CID) && !found(k, size) {
+		if n == size && matches(buf[:size], leaf.CID) && !found(k, buf[:size]) {
 			return nil
 		}
 	}

@@ -83,37 +83,48 @@ func (d *Download) writeLeaf(i int, data []byte, byUs bool) error {
 	lock := d.writes.of(i)
 	lock.Lock()
 	defer lock.Unlock()
-	d.mu.RLock()
-	at, had, size := d.spotOf(i), d.have.get(i), d.x.layout.LeafSize(i)
-	d.mu.RUnlock()
-	if had {
-		return nil
-	}
-	if size >= 0 && len(data) != size { // a false DAG: the same leaf at another place, of another size
-		return fmt.Errorf("write leaf %d of %s: %d bytes, not %d: %w", i, d.rec.root, len(data), size, chunker.ErrMismatch)
-	}
-	if d.homeDisk { // leave the index the room to record what was written
-		if err := d.s.room(); err != nil {
+	for {
+		again, err := d.writeOnce(i, data, byUs)
+		if !again || err != nil {
 			return err
 		}
 	}
-	var err error
+}
+
+// writeOnce is writeLeaf. again: a sync failed meanwhile, so that it may be lost what was written.
+func (d *Download) writeOnce(i int, data []byte, byUs bool) (again bool, err error) {
+	d.mu.RLock()
+	at, had, size, lost := d.spotOf(i), d.have.get(i), d.x.layout.LeafSize(i), d.lost
+	d.mu.RUnlock()
+	if had {
+		return false, nil
+	}
+	if size >= 0 && len(data) != size { // a false DAG: the same leaf at another place, of another size
+		return false, fmt.Errorf("write leaf %d of %s: %d bytes, not %d: %w", i, d.rec.root, len(data), size, chunker.ErrMismatch)
+	}
+	if d.homeDisk { // leave the index the room to record what was written
+		if err := d.s.room(); err != nil {
+			return false, err
+		}
+	}
 	if at.single {
 		err = d.writeSingle(at, data)
 	} else {
 		err = d.writeShared(at, data)
 	}
 	if err != nil {
-		return fsError("write", d.dst.path(at.rel), err)
+		return false, fsError("write", d.dst.path(at.rel), err)
 	}
-	d.wrote(i, at.entry, len(data), byUs)
-	return nil
+	return !d.wrote(i, at.entry, len(data), byUs, lost), nil
 }
 
-// wrote marks leaf i of an entry as written.
-func (d *Download) wrote(i, entry, size int, byUs bool) {
+// wrote marks leaf i of an entry as written, unless a sync failed since there were lost such failures.
+func (d *Download) wrote(i, entry, size int, byUs bool, lost int) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.lost != lost {
+		return false
+	}
 	if d.x.layout.LeafSize(i) < 0 {
 		d.loneSize = int64(size)
 	}
@@ -123,6 +134,7 @@ func (d *Download) wrote(i, entry, size int, byUs bool) {
 		d.came = addSpan(d.came, i)
 		d.tell()
 	}
+	return true
 }
 
 // writeSingle writes a whole small file and closes it at once.
@@ -170,6 +182,7 @@ func (d *Download) acquireFile(at spot, create bool) (*pooled[*os.File], error) 
 		if create && !known {
 			err = d.created(at.entry, f, fresh, false)
 			if err == nil {
+				d.watchFile(at.entry, f)
 				err = fitSize(f, at.size)
 			}
 		}
@@ -222,19 +235,21 @@ func (d *Download) created(entry int, f *os.File, fresh, whole bool) error {
 		return err
 	}
 	is := chunker.StatOf(fi)
+	inode := is.Inode
 	if !whole {
-		is.ModTime = 0 // more writes are to come
+		is = chunker.FileStat{} // more writes are to come
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	st := &d.files[entry]
-	if !fresh && !st.created && d.taken(entry, is.Inode) {
+	if !fresh && !st.created && d.taken(entry, inode) {
 		return errOneName
 	}
-	if st.inode != is.Inode || st.mtime != is.ModTime {
+	if st.inode != inode || st.stat != is {
 		st.rowed = false
 	}
-	st.inode, st.mtime, st.created = is.Inode, is.ModTime, true
+	st.inode, st.stat, st.created = inode, is, true
+	st.doubted = st.doubted && !whole
 	d.dirty[entry] = struct{}{}
 	return nil
 }
@@ -244,6 +259,7 @@ func (d *Download) created(entry int, f *os.File, fresh, whole bool) error {
 func (d *Download) readLeafAt(i int, buf []byte, off int) (n, size int, err error) {
 	d.place.RLock()
 	defer d.place.RUnlock()
+	d.noticeNow()
 	d.mu.RLock()
 	if d.stage != running {
 		d.mu.RUnlock()
@@ -255,11 +271,21 @@ func (d *Download) readLeafAt(i int, buf []byte, off int) (n, size int, err erro
 	}
 	at := d.spotOf(i)
 	size = d.sizeOf(i)
+	doubted := d.files[at.entry].doubted && !d.files[at.entry].unwatched
 	d.mu.RUnlock()
 	if n = partOf(size, off, len(buf)); n == 0 {
 		return 0, size, nil
 	}
 	h, err := d.acquireToRead(at)
+	if err == nil && doubted && off == 0 { // another program touched the file
+		whole := make([]byte, size)
+		if _, err = h.v.ReadAt(whole, at.offset); err == nil && d.doubt(i, whole) {
+			err = errors.New("another program changed it")
+		}
+		if err != nil {
+			d.dst.files.release(h)
+		}
+	}
 	if err == nil {
 		_, err = h.v.ReadAt(buf[:n], at.offset+int64(off))
 		d.dst.files.release(h)
