@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"shoal/chunker"
@@ -67,6 +68,8 @@ type Download struct {
 	watching sync.Mutex // guards watch and noticed
 	watch    *watch     // of the files that are written piece by piece; nil: there is none
 	noticed  time.Time
+
+	rehashed atomic.Int64 // leaves that were hashed again in doubt
 
 	sealed bool // the last session ended in order
 }

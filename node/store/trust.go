@@ -162,6 +162,7 @@ func (d *Download) recheckSome(ctx context.Context, f *os.File, first, end int) 
 		if cap(buf) < size {
 			buf = make([]byte, size)
 		}
+		d.rehashed.Add(1)
 		n, err := f.ReadAt(buf[:size], leaf.Offset)
 		if isTransient(err) {
 			return bad, err
