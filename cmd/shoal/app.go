@@ -36,7 +36,7 @@ var everyExit = []int{exitOK, exitFailure, exitUsage, exitInterrupted}
 // verbs lists all verbs in the order of the help.
 func verbs() []verb {
 	return []verb{
-		shareVerb(), getVerb(), catVerb(), findVerb(), whyVerb(), lsVerb(), rmVerb(), verifyVerb(), cidVerb(),
+		shareVerb(), getVerb(), catVerb(), findVerb(), whyVerb(), lsVerb(), mvVerb(), rmVerb(), verifyVerb(), cidVerb(),
 		daemonVerb(), statusVerb(), doctorVerb(), peersVerb(), limitVerb(), networkVerb(), idVerb(), configVerb(), versionVerb(),
 	}
 }

@@ -88,6 +88,9 @@ func (nothing) List(context.Context) ([]api.Share, error) { return nil, nil }
 func (n nothing) Remove(_ context.Context, ref string) (api.Share, error) {
 	return api.Share{}, n.noShare(ref)
 }
+func (n nothing) Move(_ context.Context, req api.MoveRequest, _ func(api.Progress)) (api.MoveResult, error) {
+	return api.MoveResult{}, n.noShare(req.From)
+}
 func (n nothing) Verify(_ context.Context, req api.VerifyRequest, _ func(api.Progress)) (api.VerifyResult, error) {
 	if req.All {
 		return api.VerifyResult{OK: true}, nil

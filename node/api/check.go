@@ -69,6 +69,14 @@ func (r VerifyRequest) Check() error {
 }
 
 // Check implements the rules of requests.
+func (r MoveRequest) Check() error {
+	if err := checkPath("from", r.From); err != nil {
+		return err
+	}
+	return checkPath("to", r.To)
+}
+
+// Check implements the rules of requests.
 func (r WhyRequest) Check() error {
 	if math.IsNaN(r.Timeout) || math.IsInf(r.Timeout, 0) || r.Timeout < 0 {
 		return Errorf(Invalid, `the field "timeout" must be seconds, not %v`, r.Timeout)

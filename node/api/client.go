@@ -122,6 +122,11 @@ func (c *Client) Verify(ctx context.Context, req VerifyRequest, progress func(Pr
 	return run[VerifyResult](ctx, c, "/v1/verify", req, progress)
 }
 
+// Move implements Service.
+func (c *Client) Move(ctx context.Context, req MoveRequest, progress func(Progress)) (MoveResult, error) {
+	return run[MoveResult](ctx, c, "/v1/move", req, progress)
+}
+
 // Limits implements Service.
 func (c *Client) Limits(ctx context.Context) (LimitState, error) {
 	return ask[LimitState](ctx, c, "GET", "/v1/limits")

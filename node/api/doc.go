@@ -20,6 +20,7 @@
 //	POST   /v1/get        GetRequest        stream: Progress, GetResult
 //	POST   /v1/cat        CatRequest        frames: the bytes, Progress, CatResult
 //	POST   /v1/verify     VerifyRequest     stream: Progress, VerifyResult
+//	POST   /v1/move       MoveRequest       stream: Progress, MoveResult
 //	GET    /v1/limits                       LimitState
 //	POST   /v1/limits     LimitRequest      LimitState                  sets limits by hand
 //	GET    /v1/peers/lists                  PeerLists

@@ -57,6 +57,7 @@ func (h *handler) routes() []route {
 		{"POST", "/v1/share", stream(h, svc.Share)},
 		{"POST", "/v1/get", stream(h, svc.Get)},
 		{"POST", "/v1/verify", stream(h, svc.Verify)},
+		{"POST", "/v1/move", stream(h, svc.Move)},
 		{"POST", "/v1/why", stream(h, svc.Why)},
 		{"POST", "/v1/cat", taker{body: CatRequest{}, serve: h.cat}},
 		{"GET", "/v1/limits", plain(h, svc.Limits)},

@@ -78,6 +78,12 @@ type Service interface {
 	// Codes: invalid (neither a ref nor all), not_found, conflict (an ambiguous name).
 	Verify(ctx context.Context, req VerifyRequest, progress func(Progress)) (VerifyResult, error)
 
+	// Move takes note that shared files were moved, and compares them with what was shared, as Verify does: those with the
+	// same stat but for the path are not hashed. It moves nothing itself.
+	// Codes: not_found (nothing is shared at From, or nothing is at To), conflict (something else is shared at To), changed
+	// (nothing of what was shared is at To; nothing is recorded).
+	Move(ctx context.Context, req MoveRequest, progress func(Progress)) (MoveResult, error)
+
 	// Limits tells which rate limits are in force, and why.
 	Limits(ctx context.Context) (LimitState, error)
 

@@ -341,6 +341,24 @@ type VerifyResult struct {
 	Issues     []Issue `json:"issues,omitempty"` // at most MaxListed
 }
 
+// MoveRequest tells that shared files were moved.
+type MoveRequest struct {
+	From string `json:"from"` // absolute: what was shared there, and below it, lies elsewhere now
+	To   string `json:"to"`   // absolute: where it is; a directory also means in it, under its old name
+}
+
+// MoveResult says what was found at the new path.
+type MoveResult struct {
+	Shares  []MovedShare `json:"shares"` // those that lay at MoveRequest.From or below it
+	Seconds float64      `json:"seconds"`
+}
+
+// MovedShare is one share at its new path: Checked counts the bytes that had to be hashed.
+type MovedShare struct {
+	From string `json:"from"`
+	VerifyResult
+}
+
 // Version tells builds apart.
 type Version struct {
 	Version string `json:"version"` // "0.1.0", "+<commit>" appended where the build recorded one

@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -354,6 +355,73 @@ func TestOldVersionsGo(t *testing.T) {
 	}
 	if _, err := s.OpenRoot(first.Root); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("nothing is left of it: %v", err)
+	}
+	if n, err := s.Garbage(); n != 0 || err != nil {
+		t.Errorf("%d rows of garbage, %v", n, err)
+	}
+}
+
+// TestMove moves shares and tells the store: nothing is hashed, unless it may be something else.
+func TestMove(t *testing.T) {
+	ctx := context.Background()
+	s := open(t, t.TempDir(), always())
+	dir := t.TempDir()
+	from, to := filepath.Join(dir, "from"), filepath.Join(dir, "to")
+	makeTree(t, from, map[string]string{"a": string(content(1, 3<<20)), "b": string(content(2, 1<<20)), "sub/c": "small"})
+	sh := share(t, s, from, chunker.Config{})
+	inside := share(t, s, filepath.Join(from, "sub"), chunker.Config{})
+	if _, err := s.Move(ctx, from, to, nil); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("nothing is there: %v", err)
+	}
+	if err := os.Rename(from, to); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Survey(ctx); err != nil { // marks all files as gone
+		t.Fatal(err)
+	}
+	moved, err := s.Move(ctx, from, to, nil)
+	if err != nil || len(moved) != 2 {
+		t.Fatalf("%+v, %v", moved, err)
+	}
+	for i, want := range []store.Share{sh, inside} {
+		m := moved[i]
+		if !m.Share.Root.Equals(want.Root) || m.Bytes != 0 || m.OK != want.Files || m.Share.State != store.Complete || m.Share.Have != want.Leaves {
+			t.Errorf("%+v", m)
+		}
+		if err := readAll(s, want); err != nil {
+			t.Error(err)
+		}
+	}
+	if moved[0].Share.Name != "to" || moved[0].Share.Path != to || moved[1].Share.Path != filepath.Join(to, "sub") {
+		t.Errorf("%+v", moved)
+	}
+
+	// A copy is hashed, an edited file found.
+	copied := filepath.Join(dir, "copied")
+	makeTree(t, copied, map[string]string{"a": string(content(1, 3<<20)), "b": "edited", "sub/c": "small"})
+	if err := os.RemoveAll(to); err != nil {
+		t.Fatal(err)
+	}
+	moved, err = s.Move(ctx, to, copied, nil)
+	if err != nil || len(moved) != 2 || moved[0].OK != 2 || len(moved[0].Bad) != 1 || moved[0].Bytes < 3<<20 {
+		t.Fatalf("%+v, %v", moved, err)
+	}
+
+	// A file by itself: a rename sets its time of change.
+	lone, film := filepath.Join(dir, "lone"), filepath.Join(dir, "film")
+	makeTree(t, dir, map[string]string{"lone": string(content(9, 2<<20)), "other": "something else"})
+	share(t, s, lone, chunker.Config{})
+	if err := os.Rename(lone, film); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := s.Move(ctx, lone, film, nil); err != nil || m[0].Bytes != 0 || m[0].OK != 1 {
+		t.Errorf("%+v, %v", m, err)
+	}
+	if _, err := s.Move(ctx, film, filepath.Join(dir, "other"), nil); !errors.Is(err, store.ErrChanged) {
+		t.Errorf("something else: %v", err)
+	}
+	if _, err := s.Move(ctx, film, copied, nil); !errors.Is(err, store.ErrTaken) {
+		t.Errorf("another share: %v", err)
 	}
 	if n, err := s.Garbage(); n != 0 || err != nil {
 		t.Errorf("%d rows of garbage, %v", n, err)

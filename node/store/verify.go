@@ -68,6 +68,7 @@ type verifier struct {
 	layout   *chunker.Layout
 	noLayout error
 	full     bool
+	moved    bool // rec is where the files should be now, and not recorded yet
 	progress func(int64)
 	old      bitmap // before; nil: all
 	workers  chan struct{}
@@ -83,6 +84,14 @@ type verifier struct {
 }
 
 func (v *verifier) run(ctx context.Context) error {
+	if err := v.look(ctx); err != nil {
+		return err
+	}
+	return v.store()
+}
+
+// look looks at all files.
+func (v *verifier) look(ctx context.Context) error {
 	v.unfit = map[string]string{}
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
@@ -90,10 +99,7 @@ func (v *verifier) run(ctx context.Context) error {
 		g.Go(func() error { return v.file(gctx, r) })
 		return gctx.Err()
 	})
-	if err := errors.Join(g.Wait(), err); err != nil {
-		return err
-	}
-	return v.store()
+	return errors.Join(g.Wait(), err)
 }
 
 // file looks at one file.
@@ -109,6 +115,9 @@ func (v *verifier) file(ctx context.Context, r *row) error {
 	}
 	if isTransient(err) {
 		return fmt.Errorf("look at %s: %w", abs, err)
+	}
+	if v.moved && err == nil && v.stays(r, fi) {
+		return nil
 	}
 	why := unfit(fi, err, r.stat)
 	if err != nil || !fi.Mode().IsRegular() {
@@ -267,36 +276,37 @@ func (v *verifier) bad(r *row, st FileStatus, leaves int, reason string) {
 }
 
 // store records the outcome in one durable batch.
-func (v *verifier) store() error {
-	return v.s.updateShare(v.rec.id, true, func(r *record, b *pebble.Batch) error {
-		for _, row := range v.rows {
-			_ = b.Set(keyFile(tagFile, r.id, row.leaf, row.entry), row.encode(), nil)
-		}
-		for _, row := range v.fit {
-			_ = b.Delete(keyFile(tagBad, r.id, row.leaf, row.entry), nil)
-		}
-		for key, why := range v.unfit {
-			_ = b.Set([]byte(key), []byte(why), nil)
-		}
-		r.bad = len(v.unfit)
-		v.s.putBits(b, r, v.bits)
-		r.state, r.reason = Complete, ""
-		if v.reason != "" {
-			r.state, r.reason = Changed, v.reason
-		}
-		r.have, r.haveBytes = 0, 0
-		return v.s.rows(r.id, func(row *row) error {
-			if _, bad := v.unfit[string(keyFile(tagBad, r.id, row.leaf, row.entry))]; bad {
-				return nil
-			}
-			for k := range row.cut.leaves {
-				if v.bits.get(row.leaf + k) {
-					_, n := row.cut.at(k)
-					r.have++
-					r.haveBytes += int64(n)
-				}
-			}
+func (v *verifier) store() error { return v.s.updateShare(v.rec.id, true, v.apply) }
+
+// apply puts the outcome into r and b. It is called under the lock of the store.
+func (v *verifier) apply(r *record, b *pebble.Batch) error {
+	for _, row := range v.rows {
+		_ = b.Set(keyFile(tagFile, r.id, row.leaf, row.entry), row.encode(), nil)
+	}
+	for _, row := range v.fit {
+		_ = b.Delete(keyFile(tagBad, r.id, row.leaf, row.entry), nil)
+	}
+	for key, why := range v.unfit {
+		_ = b.Set([]byte(key), []byte(why), nil)
+	}
+	r.bad = len(v.unfit)
+	v.s.putBits(b, r, v.bits)
+	r.state, r.reason = Complete, ""
+	if v.reason != "" {
+		r.state, r.reason = Changed, v.reason
+	}
+	r.have, r.haveBytes = 0, 0
+	return v.s.rows(r.id, func(row *row) error {
+		if _, bad := v.unfit[string(keyFile(tagBad, r.id, row.leaf, row.entry))]; bad {
 			return nil
-		})
+		}
+		for k := range row.cut.leaves {
+			if v.bits.get(row.leaf + k) {
+				_, n := row.cut.at(k)
+				r.have++
+				r.haveBytes += int64(n)
+			}
+		}
+		return nil
 	})
 }
