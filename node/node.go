@@ -130,6 +130,7 @@ func (n *Node) Run(ctx context.Context) error {
 		group.Go(func() error { return n.limits.run(ctx) })
 		group.Go(func() error { return n.roam(ctx) })
 	}
+	group.Go(func() error { return n.heal(ctx) })
 	n.mu.Lock()
 	n.running = ctx
 	n.mu.Unlock()

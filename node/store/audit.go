@@ -8,10 +8,10 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// Survey is Shares after a Check of each share that was whole so far, in one pass over the index:
+// Survey is Shares after a Check of each share, in one pass over the index:
 // it costs one stat a file, however many shares the files are in.
 func (s *Store) Survey(ctx context.Context) ([]Share, error) {
-	a, err := s.audit(ctx, func(rec *record) bool { return rec.state == Complete })
+	a, err := s.audit(ctx, func(*record) bool { return true })
 	if err != nil {
 		return nil, fmt.Errorf("look at the shares: %w", err)
 	}
@@ -117,9 +117,11 @@ func (a *audit) mark() error {
 
 // markMisses is markUnfit of many files of one share, in one batch.
 func (s *Store) markMisses(rec *record, misses []miss) error {
-	if len(misses) == 0 {
-		return nil
+	misses, err := s.newMisses(rec, misses)
+	if len(misses) == 0 || err != nil {
+		return err
 	}
+	defer s.unwell.add(rec.id)
 	return s.updateShare(rec.id, false, func(r *record, b *pebble.Batch) error {
 		bits, err := s.loadBits(r)
 		if err != nil {
@@ -143,6 +145,20 @@ func (s *Store) markMisses(rec *record, misses []miss) error {
 		}
 		return nil
 	})
+}
+
+// newMisses leaves out what is marked already.
+func (s *Store) newMisses(rec *record, misses []miss) (news []miss, err error) {
+	for _, m := range misses {
+		old, err := s.get(keyFile(tagBad, rec.id, m.row.leaf, m.row.entry))
+		if err != nil && !errors.Is(err, pebble.ErrNotFound) {
+			return nil, err
+		}
+		if err != nil || string(old) != m.reason {
+			news = append(news, m)
+		}
+	}
+	return news, nil
 }
 
 // VerifyAll is Verify of every share, oldest first. Shares whose files all have the stats recorded are not looked

@@ -94,6 +94,7 @@ func (s *Store) markUnfit(root cid.Cid, id shareID, row *row, reason string) err
 	if old, err := s.get(key); err == nil && string(old) == reason {
 		return nil
 	}
+	defer s.unwell.add(id)
 	return s.updateShare(id, false, func(r *record, b *pebble.Batch) error {
 		if _, err := s.get(key); errors.Is(err, pebble.ErrNotFound) {
 			n, bytes, err := s.hadIn(r, row)
@@ -126,7 +127,7 @@ func (s *Store) recheck(rec *record, misses int) (*record, error) {
 	}
 	var fit []*row
 	reason := ""
-	missed := 0
+	missed, touched := 0, false
 	err := s.each(keyID(tagBad, rec.id), func(key, value []byte) error {
 		leaf, entry := splitFile(key)
 		row, err := s.row(rec.id, leaf, entry)
@@ -137,6 +138,7 @@ func (s *Store) recheck(rec *record, misses int) (*record, error) {
 			fit = append(fit, row)
 			return nil
 		}
+		touched = touched || mayFit(rec.absPath(row), row.stat)
 		if reason == "" {
 			reason = string(value)
 		}
@@ -147,6 +149,9 @@ func (s *Store) recheck(rec *record, misses int) (*record, error) {
 	})
 	if errors.Is(err, errEnough) {
 		err = nil
+	}
+	if touched && !rec.old {
+		s.unwell.add(rec.id)
 	}
 	if err != nil || len(fit) == 0 {
 		return rec, err

@@ -141,10 +141,8 @@ func (s *Store) movePlace(ctx context.Context, rec *record, from, to string, pro
 	for i, base := range moved.bases {
 		moved.bases[i] = rebased(base, from, to)
 	}
-	v := &verifier{s: s, rec: &moved, moved: true, progress: progress, old: bits, bits: append(bitmap(nil), bits...), workers: make(chan struct{}, runtime.GOMAXPROCS(0))}
-	if bits == nil {
-		v.bits = allOf(rec.leaves)
-	}
+	v := s.newVerifier(&moved, bits, runtime.GOMAXPROCS(0))
+	v.moved, v.progress = true, progress
 	if err := v.look(ctx); err != nil {
 		return m, err
 	}

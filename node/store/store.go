@@ -33,7 +33,8 @@ type Store struct {
 	nextID atomic.Uint64
 	gen    atomic.Uint64 // bumped when a reference starts or stops to fit; open Roots reload
 
-	reads reads
+	reads  reads
+	unwell *unwell
 
 	mu     sync.Mutex           // guards live, busy and every read-modify-write of a record
 	live   map[string]*Download // running, by root
@@ -64,7 +65,7 @@ func Open(home string, cfg Config) (*Store, error) {
 }
 
 func newStore(home string, cfg Config, lock *os.File) *Store {
-	return &Store{cfg: cfg, home: home, lock: lock, live: map[string]*Download{}, busy: map[string]bool{}, heal: newHealer()}
+	return &Store{cfg: cfg, home: home, lock: lock, live: map[string]*Download{}, busy: map[string]bool{}, heal: newHealer(), unwell: newUnwell()}
 }
 
 // start opens the index and takes up what a crash left. The home is of this version only once it has an index.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -47,12 +48,10 @@ func (s *Store) verifyPlace(ctx context.Context, rec *record, full bool, sum *Ve
 		return err
 	}
 	before := sum.Bytes
-	v := &verifier{s: s, rec: rec, full: full, old: bits, bits: append(bitmap(nil), bits...), hurt: map[*row]string{}, workers: make(chan struct{}, runtime.GOMAXPROCS(0))}
+	v := s.newVerifier(rec, bits, runtime.GOMAXPROCS(0))
+	v.full = full
 	if progress != nil {
 		v.progress = func(bytes int64) { progress(before + bytes) }
-	}
-	if bits == nil {
-		v.bits = allOf(rec.leaves)
 	}
 	err = v.run(ctx)
 	sum.Files, sum.OK, sum.Bytes = sum.Files+v.report.Files, sum.OK+v.report.OK, sum.Bytes+v.report.Bytes
@@ -68,7 +67,10 @@ type verifier struct {
 	layout   *chunker.Layout
 	noLayout error
 	full     bool
-	moved    bool // rec is where the files should be now, and not recorded yet
+	marked   map[string]string // by key: why files of the place do not fit
+	chosen   map[string]bool   // of these, the only ones to look at; nil: all files
+	pace     *pace             // nil: at once
+	moved    bool              // rec is where the files should be now, and not recorded yet
 	progress func(int64)
 	old      bitmap // before; nil: all
 	workers  chan struct{}
@@ -83,6 +85,17 @@ type verifier struct {
 	hurt   map[*row]string // the first chunk of it that cannot be read
 }
 
+// newVerifier makes one for a place whose had leaves are bits; nil: all.
+func (s *Store) newVerifier(rec *record, bits bitmap, workers int) *verifier {
+	v := &verifier{
+		s: s, rec: rec, old: bits, bits: append(bitmap(nil), bits...), hurt: map[*row]string{}, workers: make(chan struct{}, workers),
+	}
+	if bits == nil {
+		v.bits = allOf(rec.leaves)
+	}
+	return v
+}
+
 func (v *verifier) run(ctx context.Context) error {
 	if err := v.look(ctx); err != nil {
 		return err
@@ -94,8 +107,11 @@ func (v *verifier) run(ctx context.Context) error {
 func (v *verifier) look(ctx context.Context) error {
 	v.unfit = map[string]string{}
 	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(runtime.GOMAXPROCS(0))
+	g.SetLimit(cap(v.workers))
 	err := v.s.rows(v.rec.id, func(r *row) error {
+		if v.passes(r) {
+			return gctx.Err()
+		}
 		g.Go(func() error { return v.file(gctx, r) })
 		return gctx.Err()
 	})
@@ -218,6 +234,7 @@ func (v *verifier) hashLeaves(ctx context.Context, f *os.File, r *row, good bitm
 				good.set(k)
 			}
 		}
+		v.pace.rest(ctx)
 		v.mu.Lock()
 		v.report.Bytes += int64(size)
 		if v.progress != nil {
@@ -278,19 +295,47 @@ func (v *verifier) bad(r *row, st FileStatus, leaves int, reason string) {
 // store records the outcome in one durable batch.
 func (v *verifier) store() error { return v.s.updateShare(v.rec.id, true, v.apply) }
 
-// apply puts the outcome into r and b. It is called under the lock of the store.
+// apply puts the outcome into r and b. It is called under the lock of the store. What was recorded meanwhile of files
+// that were not hashed stays.
 func (v *verifier) apply(r *record, b *pebble.Batch) error {
+	bits, err := v.s.loadBits(r)
+	if err != nil {
+		return err
+	}
+	if bits == nil {
+		bits = allOf(r.leaves)
+	}
 	for _, row := range v.rows {
 		_ = b.Set(keyFile(tagFile, r.id, row.leaf, row.entry), row.encode(), nil)
 	}
+	fit := make(map[string]bool, len(v.fit))
 	for _, row := range v.fit {
-		_ = b.Delete(keyFile(tagBad, r.id, row.leaf, row.entry), nil)
+		key := keyFile(tagBad, r.id, row.leaf, row.entry)
+		_ = b.Delete(key, nil)
+		fit[string(key)] = true
+		for k := row.leaf; k < row.leaf+row.cut.leaves; k++ {
+			if v.bits.get(k) {
+				bits.set(k)
+			} else {
+				bits.clear(k)
+			}
+		}
+	}
+	err = v.s.each(keyID(tagBad, r.id), func(key, why []byte) error {
+		if _, known := v.unfit[string(key)]; !known && !fit[string(key)] {
+			v.unfit[string(key)] = string(why)
+			v.reason = cmp.Or(v.reason, string(why))
+		}
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	for key, why := range v.unfit {
 		_ = b.Set([]byte(key), []byte(why), nil)
 	}
 	r.bad = len(v.unfit)
-	v.s.putBits(b, r, v.bits)
+	v.s.putBits(b, r, bits)
 	r.state, r.reason = Complete, ""
 	if v.reason != "" {
 		r.state, r.reason = Changed, v.reason
@@ -300,13 +345,8 @@ func (v *verifier) apply(r *record, b *pebble.Batch) error {
 		if _, bad := v.unfit[string(keyFile(tagBad, r.id, row.leaf, row.entry))]; bad {
 			return nil
 		}
-		for k := range row.cut.leaves {
-			if v.bits.get(row.leaf + k) {
-				_, n := row.cut.at(k)
-				r.have++
-				r.haveBytes += int64(n)
-			}
-		}
+		n, bytes := hadLeaves(bits, row)
+		r.have, r.haveBytes = r.have+n, r.haveBytes+bytes
 		return nil
 	})
 }

@@ -1,0 +1,183 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"math"
+	"os"
+	"sync"
+	"time"
+
+	"shoal/chunker"
+
+	"github.com/ipfs/go-cid"
+)
+
+// A file that was touched, linked, given other permissions or restored from a backup no longer fits its stat, and may
+// still hold what was shared. Heal finds out.
+
+// unwell are the places with files that were marked since Heal last looked at them.
+type unwell struct {
+	wake chan struct{} // holds one token
+
+	mu  sync.Mutex
+	all bool // those that were marked before this start, too
+	ids map[shareID]struct{}
+}
+
+func newUnwell() *unwell {
+	u := &unwell{wake: make(chan struct{}, 1), all: true, ids: map[shareID]struct{}{}}
+	u.wake <- struct{}{}
+	return u
+}
+
+// add notes that files of a place were marked.
+func (u *unwell) add(id shareID) {
+	u.mu.Lock()
+	u.ids[id] = struct{}{}
+	u.mu.Unlock()
+	select {
+	case u.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take empties the list.
+func (u *unwell) take() (ids map[shareID]struct{}, all bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	ids, all = u.ids, u.all
+	u.ids, u.all = map[shareID]struct{}{}, false
+	return ids, all
+}
+
+// Unwell yields a token when there may be something for Heal to do.
+func (s *Store) Unwell() <-chan struct{} { return s.unwell.wake }
+
+// Heal hashes again the files that do not fit but have the size that was shared, once nothing has touched them for
+// quiet. Files that hold what they held are served again; of the others the chunks that do, and the stat is remembered
+// with which they were hashed, so that it is not done again. It works on one file at a time and rests as long as it
+// works. It looks at what was marked since the last call; later: something has to be looked at again after quiet.
+func (s *Store) Heal(ctx context.Context, quiet time.Duration) (healed []cid.Cid, later bool, err error) {
+	ids, all := s.unwell.take()
+	if all {
+		err = s.each([]byte{tagBad}, func(key, _ []byte) error {
+			id, _ := splitSegment(key)
+			ids[id] = struct{}{}
+			return nil
+		})
+	}
+	for id := range ids {
+		if err != nil {
+			s.unwell.add(id) // for the next call
+			continue
+		}
+		var done, wait bool
+		var rec *record
+		if rec, err = s.recordOf(id); err == nil {
+			done, wait, err = s.healPlace(ctx, rec, quiet)
+		}
+		if errors.Is(err, ErrNotFound) {
+			err = nil // removed meanwhile
+			continue
+		}
+		if done {
+			healed = append(healed, rec.root)
+		}
+		if later = later || wait; wait {
+			s.unwell.add(id)
+		}
+	}
+	return healed, later, err
+}
+
+// healPlace is Heal of one place.
+func (s *Store) healPlace(ctx context.Context, rec *record, quiet time.Duration) (done, later bool, err error) {
+	if rec.old || rec.tag == tagDownload || rec.bad == 0 {
+		return false, false, nil
+	}
+	if rec, err = s.recheck(rec, math.MaxInt); err != nil {
+		return false, false, err
+	}
+	marked, chosen := map[string]string{}, map[string]bool{}
+	err = s.each(keyID(tagBad, rec.id), func(key, value []byte) error {
+		marked[string(key)] = string(value)
+		leaf, entry := splitFile(key)
+		row, err := s.row(rec.id, leaf, entry)
+		if err != nil {
+			return err
+		}
+		if !mayFit(rec.absPath(row), row.stat) {
+			return ctx.Err()
+		}
+		fi, err := os.Stat(rec.absPath(row))
+		if err != nil {
+			return ctx.Err()
+		}
+		is := chunker.StatOf(fi)
+		if age := time.Since(time.Unix(0, max(is.ModTime, is.Ctime))); age >= 0 && age < quiet {
+			later = true
+			return ctx.Err()
+		}
+		chosen[string(key)] = true
+		return ctx.Err()
+	})
+	if err != nil || len(chosen) == 0 {
+		return false, later, err
+	}
+	bits, err := s.loadBits(rec)
+	if err != nil {
+		return false, later, err
+	}
+	v := s.newVerifier(rec, bits, 1)
+	v.marked, v.chosen, v.pace = marked, chosen, newPace()
+	if err := v.run(ctx); err != nil {
+		return false, later, err
+	}
+	s.cfg.Logger.Info("touched files hashed again", "root", rec.root, "name", rec.name, "files", v.report.Files, "ok", v.report.OK)
+	return v.report.OK > 0, later, nil
+}
+
+// mayFit tells whether the file at path may hold what was shared, though its stat does not say so.
+func mayFit(path string, was chunker.FileStat) bool {
+	fi, err := os.Stat(path)
+	return err == nil && fi.Mode().IsRegular() && fi.Size() == was.Size
+}
+
+// passes tells whether a file is not to be looked at, and keeps what is known of it.
+func (v *verifier) passes(r *row) bool {
+	key := string(keyFile(tagBad, v.rec.id, r.leaf, r.entry))
+	if v.chosen == nil || v.chosen[key] {
+		return false
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	why, marked := v.marked[key]
+	if marked {
+		v.unfit[key] = why
+	} else if !v.whole(r) {
+		why = v.rec.reason
+	}
+	if v.reason == "" {
+		v.reason = why
+	}
+	return true
+}
+
+// pace rests as long as the work took since the last rest, so that background work takes half of a disk at most.
+type pace struct{ from time.Time }
+
+func newPace() *pace { return &pace{time.Now()} }
+
+func (p *pace) rest(ctx context.Context) {
+	if p == nil {
+		return
+	}
+	t := time.NewTimer(min(time.Since(p.from), time.Second))
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+	p.from = time.Now()
+}
