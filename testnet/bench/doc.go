@@ -23,6 +23,7 @@
 //	         and without a full seed at 2 Mbit/s
 //	latency  one file over 100 Mbit/s with round trips of 20, 60 and 200 ms
 //	idle     20 daemons (-peers) with nothing to do, watched for a while (-idle)
+//	shares   verify, ls, rm and start with 1,000 shares and with 10,000
 //	memory   a daemon that serves 8 files of -size and fetches 8 others at once;
 //	         the copies take 16 times -size of disk
 //	version  version 2 of a large file of which version 1 is shared

@@ -56,6 +56,7 @@ var cases = []struct {
 	{"idle", "many daemons that have nothing to do", benchIdle},
 	{"provide", "announce many roots from one daemon to a testnet, and restart it", benchProvide},
 	{"ready", "time from the start of a daemon to its first answer, with many shares too", benchReady},
+	{"shares", "verify, ls, rm and start with 1,000 and with 10,000 shares", benchShares},
 	{"memory", "a daemon that serves 8 large files and fetches 8 others at once", benchMemory},
 	{"version", "version 2 of one large file where version 1 is shared: bytes on the wire", benchVersion},
 	{"sparse", "share and fetch a 1 TiB sparse file, and a file beside it", benchSparse},
