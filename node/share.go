@@ -58,7 +58,7 @@ func (n *Node) Share(ctx context.Context, req api.ShareRequest, progress func(ap
 	if err != nil {
 		return result, userError(err)
 	}
-	if c := imp.Changes(); c != nil {
+	if c := imp.Changes(); c != nil && c.Replaced.Defined() {
 		if result.Changes, err = n.replaced(ctx, c); err != nil {
 			return result, err
 		}
@@ -107,9 +107,6 @@ func (n *Node) leftOut(result *api.ShareResult, report *reporter, path string, e
 // left of it is served to those who know.
 func (n *Node) replaced(ctx context.Context, c *store.Changes) (*api.Changes, error) {
 	out := &api.Changes{New: int64(c.New), Changed: int64(c.Changed), Gone: int64(c.Gone), Unchanged: int64(c.Unchanged)}
-	if !c.Replaced.Defined() {
-		return out, nil
-	}
 	out.Replaced = c.Replaced.String()
 	if _, err := n.store.Share(c.Replaced); n.dht == nil || !errors.Is(err, store.ErrNotFound) {
 		return out, nil

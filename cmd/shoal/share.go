@@ -186,11 +186,7 @@ func skipFlag() cli.Flag {
 
 // sayChanges tells what sharing a path again found.
 func (c *call) sayChanges(res api.ShareResult) {
-	switch ch := res.Changes; {
-	case c.quiet || ch == nil:
-	case ch.Replaced == "":
-		c.note("%s was shared already and has not changed", printable(res.Name))
-	default:
+	if ch := res.Changes; ch != nil && !c.quiet {
 		c.note("since it was shared last: %s new, %d changed, %d gone, %d unchanged", count(ch.New, "file"), ch.Changed, ch.Gone, ch.Unchanged)
 	}
 }

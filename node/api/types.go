@@ -39,7 +39,7 @@ type ShareResult struct {
 	SecretCount  int64    `json:"secret_count,omitempty"`
 	Secrets      []string `json:"secrets,omitempty"` // files that look like passwords or private keys, by path, at most MaxListed
 
-	Changes *Changes `json:"changes,omitempty"` // where the path was shared before
+	Changes *Changes `json:"changes,omitempty"` // where something else was shared at the path before
 
 	Findable *Findable `json:"findable,omitempty"` // where ShareRequest.Wait asked for it
 }
@@ -47,7 +47,7 @@ type ShareResult struct {
 // Changes says how what is at a path compares with what was shared there before. That is served for another day, as far
 // as it is still there, but neither listed nor announced.
 type Changes struct {
-	Replaced  string `json:"replaced,omitempty"` // the CID that was there; "": the same
+	Replaced  string `json:"replaced"` // the CID that was there
 	New       int64  `json:"new"`                // files
 	Changed   int64  `json:"changed"`
 	Gone      int64  `json:"gone"`
