@@ -44,12 +44,15 @@ func (n *Node) apiShare(s store.Share, link func(store.Share) string) api.Share 
 		Size: s.Size, Files: int64(s.Files), Chunks: int64(s.Leaves),
 		Have: int64(s.Have), HaveBytes: s.HaveBytes,
 		State: state, Reason: reason, Gone: s.State == store.Changed && gone(s.Path),
-		Select: s.Select, Link: link(s), Added: s.Added, Places: apiPlaces(s.Places),
+		Select: s.Select, Link: link(s), Added: s.Added, Places: apiPlaces(s),
 	}
 }
 
-func apiPlaces(places []store.Place) (out []api.Place) {
-	for _, p := range places {
+func apiPlaces(s store.Share) (out []api.Place) {
+	for _, p := range s.Places {
+		if p.Name == s.Name {
+			p.Name = ""
+		}
 		out = append(out, api.Place{
 			Path: p.Path, Name: p.Name, State: api.State(p.State.String()), Reason: p.Reason,
 			Have: int64(p.Have), HaveBytes: p.HaveBytes,
@@ -96,7 +99,7 @@ func (n *Node) shareNamed(ref string) (cid.Cid, error) {
 	}
 	known := make([]api.Share, 0, len(shares))
 	for _, s := range shares {
-		known = append(known, api.Share{CID: s.Root.KeyString(), Name: s.Name, Path: s.Path, Places: apiPlaces(s.Places)})
+		known = append(known, api.Share{CID: s.Root.KeyString(), Name: s.Name, Path: s.Path, Places: apiPlaces(s)})
 	}
 	s, err := api.MatchShare(known, ref)
 	if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 
 	"shoal/node/api"
@@ -58,7 +59,7 @@ func (c *call) sayRemoved(share api.Share) {
 			return
 		}
 		for _, p := range share.Places {
-			c.note("no longer shared: %s (%s)", printable(p.Name), printable(p.Path))
+			c.note("no longer shared: %s (%s)", printable(cmp.Or(p.Name, share.Name)), printable(p.Path))
 		}
 	}
 }

@@ -17,6 +17,7 @@ var samples = map[string]string{
 	"POST /v1/share":       `{"path":"/a/b"}`,
 	"POST /v1/get":         `{"link":"l","dir":"/d"}`,
 	"POST /v1/verify":      `{"ref":"r"}`,
+	"POST /v1/move":        `{"from":"/a","to":"/b"}`,
 	"POST /v1/why":         `{"ref":"r"}`,
 	"POST /v1/cat":         `{"link":"l"}`,
 	"POST /v1/limits":      `{"up":1}`,

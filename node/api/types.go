@@ -48,7 +48,7 @@ type ShareResult struct {
 // as it is still there, but neither listed nor announced.
 type Changes struct {
 	Replaced  string `json:"replaced"` // the CID that was there
-	New       int64  `json:"new"`                // files
+	New       int64  `json:"new"`      // files
 	Changed   int64  `json:"changed"`
 	Gone      int64  `json:"gone"`
 	Unchanged int64  `json:"unchanged"`
@@ -189,8 +189,8 @@ type Share struct {
 
 // Place is one path where a shared root lies. Each chunk is served from the first place where it is right.
 type Place struct {
-	Path      string `json:"path"` // absolute
-	Name      string `json:"name"`
+	Path      string `json:"path"`             // absolute
+	Name      string `json:"name,omitempty"`   // where it is not that of the share
 	State     State  `json:"state"`            // complete or changed
 	Reason    string `json:"reason,omitempty"` // why it is changed
 	Have      int64  `json:"have"`             // leaves that are right there
