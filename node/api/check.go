@@ -22,6 +22,9 @@ func (r ShareRequest) Check() error {
 		return Errorf(Invalid, "%s%s: not a regular file on a disk: %s shows what the system holds", r.Path, leads(r.Path, at), systemRoot(at)).
 			WithHint("shoal shares files where they are; save it to a file first.")
 	}
+	if err := eachText("exclude", r.Exclude); err != nil {
+		return err
+	}
 	return checkText("name", r.Name)
 }
 

@@ -26,6 +26,8 @@ func TestCheck(t *testing.T) {
 		{"share a dot", api.ShareRequest{Path: "."}, `the field "path" is not an absolute path`},
 		{"share NUL", api.ShareRequest{Path: dir + "\x00/x"}, `the field "path" holds a NUL byte`},
 		{"share a name with NUL", api.ShareRequest{Path: dir, Name: "a\x00"}, `the field "name" holds a NUL byte`},
+		{"exclude nothing", api.ShareRequest{Path: dir, Exclude: []string{"*.tmp", ""}}, `the field "exclude" holds an empty string`},
+		{"exclude NUL", api.ShareRequest{Path: dir, Exclude: []string{"a\x00"}}, `the field "exclude" holds a NUL byte`},
 		{"get", api.GetRequest{Link: link, Dir: dir}, ""},
 		{"get to an output alone", api.GetRequest{Link: link, Output: dir}, ""},
 		{"get nothing", api.GetRequest{Dir: dir}, `the field "link" is missing or empty`},
