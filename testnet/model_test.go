@@ -115,7 +115,7 @@ func (w *world) share(t *rapid.T) {
 		}
 	}
 	w.roots[res.CID] = root{name: name, tree: before}
-	p.shared(res.CID, name, nil, w)
+	p.shared(res.CID, name, nil, nil, w)
 	delete(p.pending, res.CID) // whole now
 }
 
@@ -188,7 +188,7 @@ func (w *world) judge(t *rapid.T, p *modelPeer, id string, job *job, res api.Get
 		}
 		t.Logf("  and has it at %s", rel)
 		delete(p.pending, id)
-		p.shared(id, rel, job.selects, w)
+		p.shared(id, rel, job.req.Select, job.selects, w)
 		return
 	}
 	e := api.AsError(err)

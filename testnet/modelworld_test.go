@@ -161,7 +161,8 @@ func (j *job) above(path string, now item) bool {
 type place struct {
 	rel      string
 	selects  []string
-	tree     tree
+	tree     tree // what was asked for
+	wide     tree // and what an unfinished get before that may have added
 	versions map[string]int
 }
 
@@ -346,14 +347,14 @@ func (p *modelPeer) blocked(j *job) bool {
 }
 
 // shared notes that a root is shared from rel.
-func (p *modelPeer) shared(id, rel string, selects []string, w *world) {
+func (p *modelPeer) shared(id, rel string, selects, wide []string, w *world) {
 	for other, list := range p.places {
 		p.places[other] = slices.DeleteFunc(list, func(pl *place) bool { return pl.rel == rel })
 		if len(p.places[other]) == 0 {
 			delete(p.places, other)
 		}
 	}
-	pl := &place{rel: rel, selects: selects, tree: w.roots[id].tree.part(selects)}
+	pl := &place{rel: rel, selects: selects, tree: w.roots[id].tree.part(selects), wide: w.roots[id].tree.part(wide)}
 	p.places[id] = append(p.places[id], pl)
 	p.seen(pl, w)
 }
@@ -405,11 +406,10 @@ func (t tree) grown(name string, want tree) bool {
 // rightPlaces tells of the places of a root which are right, and what is wrong with the others.
 func (p *modelPeer) rightPlaces(id string, w *world) (right []*place, wrong []string) {
 	for _, pl := range p.places[id] {
-		bad := p.disk.wrong(pl.rel, pl.tree.files())
-		if bad != "" {
+		if bad := p.disk.wrong(pl.rel, pl.wide.files()); bad != "" {
 			wrong = append(wrong, bad)
 		}
-		if bad == "" || p.disk.grown(pl.rel, pl.tree.files()) {
+		if p.disk.wrong(pl.rel, pl.tree.files()) == "" || p.disk.grown(pl.rel, pl.tree.files()) {
 			right = append(right, pl)
 		}
 	}
