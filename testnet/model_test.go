@@ -377,6 +377,15 @@ func (w *world) said(t *rapid.T, err error) {
 	}
 }
 
+// dropAtEnd removes what cannot be finished.
+func (w *world) dropAtEnd(t *rapid.T, p *modelPeer, id string) {
+	_, err := p.Client().Remove(context.Background(), id)
+	w.said(t, err)
+	p.sync(t)
+	delete(p.pending, id)
+	delete(p.places, id)
+}
+
 // finish starts whoever is down, ends every unfinished get, and looks at everything once more.
 func (w *world) finish(t *rapid.T) {
 	for _, p := range w.peers {
@@ -390,10 +399,7 @@ func (w *world) finish(t *rapid.T) {
 			job := p.pending[id]
 			source := w.source(p, id, job.selects)
 			if !source {
-				_, err := p.Client().Remove(context.Background(), id)
-				w.said(t, err)
-				p.sync(t)
-				delete(p.pending, id)
+				w.dropAtEnd(t, p, id)
 				continue
 			}
 			t.Logf("at the end peer %d gets %s to %v, select %v", p.Index(), short(id), job.at, job.selects)
@@ -402,10 +408,7 @@ func (w *world) finish(t *rapid.T) {
 			cancel()
 			w.judge(t, p, id, job, res, err, source)
 			if err != nil {
-				_, err := p.Client().Remove(context.Background(), id)
-				w.said(t, err)
-				p.sync(t)
-				delete(p.pending, id)
+				w.dropAtEnd(t, p, id)
 			}
 		}
 		p.sync(t)
