@@ -38,7 +38,7 @@ func (n *Node) Get(ctx context.Context, req api.GetRequest, progress func(api.Pr
 		case err == nil && errors.Is(f.err, errAdjusted): // another caller wants more of it: that brings this too
 		case err == nil && f.err == nil:
 			r := f.result(start)
-			r.Renamed = renamed(req, r.Path)
+			r.Renamed = append(renamed(req, r.Path), r.Renamed...)
 			f.leave()
 			return r, nil
 		case err == nil:
@@ -129,6 +129,9 @@ func (f *fetch) result(start time.Time) api.GetResult {
 		Size: f.share.HaveBytes, Files: int64(f.share.Files),
 		Seconds: time.Since(start).Seconds(), From: map[string]int64{},
 		Had: f.share.HaveBytes - f.stats.Bytes, Duplicate: f.stats.Duplicate, Corrupt: f.stats.Corrupt,
+	}
+	for _, x := range f.share.Renames[:min(len(f.share.Renames), api.MaxListed)] {
+		r.Renamed = append(r.Renamed, api.Renamed{From: x.From, To: x.To})
 	}
 	r.LeftCount, r.Replaceable = int64(f.share.LeftN), int64(f.share.Replaceable)
 	for _, l := range f.share.Left {

@@ -19,7 +19,7 @@ func (n *Node) target(req api.GetRequest) (store.Target, []peer.AddrInfo, error)
 	if err != nil {
 		return store.Target{}, nil, err
 	}
-	t := store.Target{Root: link.Root, Dir: req.Dir, Name: store.SafeName(link.Filename), Select: req.Select, Force: req.Force}
+	t := store.Target{Root: link.Root, Dir: req.Dir, Name: store.SafeName(link.Filename), Select: req.Select, Force: req.Force, Rename: req.RenameIllegal}
 	if link.Path != "" {
 		t.Sub = path.Clean(link.Path)
 		t.Name = path.Base(t.Sub)
@@ -28,6 +28,7 @@ func (n *Node) target(req api.GetRequest) (store.Target, []peer.AddrInfo, error)
 		if t.Dir, t.Name, err = n.output(t.Root, t.Sub, t.Name, req.Output); err != nil {
 			return t, nil, err
 		}
+		t.Fixed = t.Name == filepath.Base(filepath.Clean(req.Output))
 	}
 	t.Dir = filepath.Clean(t.Dir)
 	hints, err := linkPeers(link)
@@ -60,11 +61,12 @@ func (n *Node) output(root cid.Cid, sub, name, out string) (dir, _ string, err e
 // renamed says that the result is not called as its link says, where that name cannot be used as it is.
 func renamed(req api.GetRequest, path string) []api.Renamed {
 	link, err := parseLink(req.Link)
-	if err != nil || link.Path != "" || link.Filename == "" || store.SafeName(link.Filename) == link.Filename {
+	if err != nil || link.Path != "" || link.Filename == "" {
 		return nil
 	}
-	if is := filepath.Base(path); is == store.SafeName(link.Filename) {
-		return []api.Renamed{{From: link.Filename, To: is}}
+	dir, is := filepath.Dir(path), filepath.Base(path)
+	if is == link.Filename || dir != filepath.Clean(req.Dir) && (req.Output == "" || dir != filepath.Clean(req.Output)) {
+		return nil // or -o names it
 	}
-	return nil // -o names it
+	return []api.Renamed{{From: link.Filename, To: is}}
 }

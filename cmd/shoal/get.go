@@ -41,6 +41,7 @@ with "left_count" and "left":[{"path","code","reason"}] where names were left ou
 			&cli.StringSliceFlag{Name: "select", Usage: "fetch only `PATH` inside of it; repeatable"},
 			&cli.DurationFlag{Name: "timeout", Usage: "give up after `D`, like 30s or 2h; what has come stays"},
 			&cli.BoolFlag{Name: "force", Usage: "replace different files that have the names of the share's, one by one; nothing else"},
+			&cli.BoolFlag{Name: "rename-illegal", Usage: "give names that the disk does not take, or takes for one, others like a_b for a:b; without it they are left out"},
 		},
 		ownNode: true,
 		do:      runGet,
@@ -155,7 +156,7 @@ func brief(link string) string {
 
 // getRequest reads the command line.
 func (c *call) getRequest() (api.GetRequest, error) {
-	req := api.GetRequest{Select: c.flags.StringSlice("select"), Force: c.flags.Bool("force")}
+	req := api.GetRequest{Select: c.flags.StringSlice("select"), Force: c.flags.Bool("force"), RenameIllegal: c.flags.Bool("rename-illegal")}
 	if err := c.want(1, 1); err != nil {
 		return req, err
 	}

@@ -70,6 +70,9 @@ type GetRequest struct {
 	Output string   `json:"output,omitempty"` // absolute: names the result itself; overrides Dir. A directory that exists, or a slash at the end, means into it
 	Select []string `json:"select,omitempty"` // paths inside the root, slash separated: only these; none: everything
 	Force  bool     `json:"force,omitempty"`  // replace different files whose names are in the share, one by one, each atomically
+
+	// RenameIllegal gives names that the destination cannot hold, or takes for one, others, as a_b for a:b: GetResult.Renamed.
+	RenameIllegal bool `json:"rename_illegal,omitempty"`
 }
 
 // GetResult describes a finished fetch.
@@ -89,7 +92,7 @@ type GetResult struct {
 	Replaceable int64   `json:"replaceable,omitempty"` // of these, files that GetRequest.Force would have replaced
 	Left        []Issue `json:"left,omitempty"`        // at most MaxListed; paths below the result
 
-	Renamed []Renamed `json:"renamed,omitempty"` // what could not keep its name
+	Renamed []Renamed `json:"renamed,omitempty"` // what could not keep its name there, at most MaxListed
 }
 
 // Renamed is a name that a destination cannot hold, and what is there instead.

@@ -47,7 +47,7 @@ func (s *Store) adjust(r *record, t Target) error {
 		selects = []string{r.sub}
 	}
 	r.selects = union(selects, t.Select)
-	r.force, r.state = t.Force, Fetching
+	r.force, r.rename, r.state = t.Force, t.Rename, Fetching
 	if t.Dir == r.dir && t.Sub == r.sub {
 		if t.Name != "" {
 			r.name = t.Name

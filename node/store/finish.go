@@ -92,6 +92,9 @@ func (d *Download) tryFinish(ctx context.Context) (Share, error) {
 		return d.finishInto(ctx)
 	}
 	stats, err := d.dress(ctx)
+	if err == nil {
+		err = d.unlisted(d.dst)
+	}
 	if err != nil {
 		return Share{}, err
 	}

@@ -39,6 +39,9 @@ func (d *Download) finishInto(ctx context.Context) (Share, error) {
 	if err != nil {
 		return Share{}, err
 	}
+	if err := d.unlisted(d.there); err != nil {
+		return Share{}, err
+	}
 	if moved > 0 {
 		if err := d.there.syncAll(moved); err != nil {
 			return Share{}, err

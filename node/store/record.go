@@ -34,6 +34,7 @@ type record struct {
 	complete  bool  // every inner node is known
 	all       bool  // every leaf is had; no bits are stored
 	force     bool  // download: may replace the destination
+	rename    bool  // download: names that the destination cannot hold get others
 	placing   bool  // download: Finish may have moved the result already
 	made      bool  // download: dir/part was made by us, with partInode
 	old       bool  // an older version: another root has taken its path; added is when
@@ -64,6 +65,7 @@ const (
 	flagMade
 	flagOld
 	flagSealed
+	flagRename
 	flagsKnown = 1<<iota - 1
 )
 
@@ -93,7 +95,7 @@ func (r *record) encode() []byte {
 
 func (r *record) flags() uint64 {
 	var f uint64
-	for i, on := range []bool{r.tree, r.complete, r.all, r.force, r.placing, r.made, r.old, r.sealed} {
+	for i, on := range []bool{r.tree, r.complete, r.all, r.force, r.placing, r.made, r.old, r.sealed, r.rename} {
 		if on {
 			f |= 1 << i
 		}
@@ -113,6 +115,7 @@ func decodeRecord(b []byte) (*record, error) {
 	r.tree, r.complete, r.all = f&flagTree != 0, f&flagComplete != 0, f&flagAll != 0
 	r.force, r.placing, r.made, r.old = f&flagForce != 0, f&flagPlacing != 0, f&flagMade != 0, f&flagOld != 0
 	r.sealed = f&flagSealed != 0
+	r.rename = f&flagRename != 0
 	for _, s := range []*string{&r.name, &r.suggested, &r.dir, &r.part, &r.sub, &r.reason} {
 		*s = d.string()
 	}

@@ -18,6 +18,12 @@ type Refusal struct {
 	Replaceable bool   // Force would replace what is there
 }
 
+// Renaming is a name of the share that the destination does not take, and the one that is there instead.
+type Renaming struct {
+	From string // slash separated, in the share
+	To   string // below the result
+}
+
 // BlockedError is an ErrExists that says what is in the way.
 type BlockedError struct {
 	Path        string // of what is in the way
@@ -96,7 +102,7 @@ func (d *Download) leftOut() string {
 
 // withLeft adds what was left out to the result. Called under mu.
 func (d *Download) withLeft(sh Share) Share {
-	sh.Left, sh.LeftN, sh.Replaceable = d.left, d.leftN, d.replaceable
+	sh.Left, sh.LeftN, sh.Replaceable, sh.Renames = d.left, d.leftN, d.replaceable, d.renames
 	return sh
 }
 

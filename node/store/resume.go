@@ -47,6 +47,10 @@ func (s *Store) download(ctx context.Context, t Target, lim chunker.Limits) (*Do
 	if err := s.claim(t.Root); err != nil {
 		return nil, err
 	}
+	if t, err = fitName(t, s.home); err != nil {
+		s.unclaim(t.Root)
+		return nil, err
+	}
 	d := newDownload(s, lim)
 	d.rec = &record{root: t.Root}
 	if rec, err := s.record(tagDownload, t.Root); err == nil && rec.placing {
@@ -186,6 +190,9 @@ func (d *Download) start(ctx context.Context, t Target) error {
 	d.checked = t.Checked
 	d.own()
 	d.hold()
+	if err := d.probe(); err != nil {
+		return err
+	}
 	d.homeDisk = sameDisk(rec.dir, d.s.home)
 	if err := d.load(rec); err != nil {
 		return err
@@ -217,6 +224,11 @@ func (d *Download) begin(ctx context.Context, fresh bool) error {
 	if err := d.saveRecord(b, true); err != nil {
 		return err
 	}
+	if d.x.layout.Complete() {
+		if err := d.checkNames(); err != nil { // by which the files of the .part are called
+			return err
+		}
+	}
 	rest, err := d.moveFormers()
 	if err == nil {
 		err = d.takeStock(ctx)
@@ -243,7 +255,7 @@ func (s *Store) newRecord(t Target) (*record, error) {
 	b := s.db.NewBatch()
 	rec := &record{
 		root: t.Root, id: s.newID(b), name: t.Name, dir: t.Dir, part: part, selects: t.Select, sub: t.Sub,
-		force: t.Force, state: Fetching, added: time.Now().UnixNano(),
+		force: t.Force, rename: t.Rename, state: Fetching, added: time.Now().UnixNano(),
 	}
 	return rec, s.commit(b, false)
 }

@@ -17,6 +17,8 @@ type selection struct {
 	root    int    // index of the entry that is the result itself; -1: not known yet
 	want    []bool // by entry; unused while everything is wanted
 	hit     []bool // by select
+
+	renamed map[string]string // by path: the name at the destination, where it is another one
 }
 
 func newSelection(sub string, selects []string) *selection {
@@ -48,10 +50,42 @@ func (sel *selection) follow(entries []chunker.Entry) {
 
 // rel is the path of a wanted entry below the result.
 func (sel *selection) rel(p string) string {
+	if len(sel.renamed) > 0 {
+		return sel.renamedRel(p)
+	}
+	return sel.below(p)
+}
+
+func (sel *selection) below(p string) string {
 	if sel.sub == "" {
 		return p
 	}
 	return strings.TrimPrefix(p[len(sel.sub):], "/")
+}
+
+// rename gives an entry another name at the destination.
+func (sel *selection) rename(p, to string) {
+	if sel.renamed == nil {
+		sel.renamed = map[string]string{}
+	}
+	sel.renamed[p] = to
+}
+
+func (sel *selection) renamedRel(p string) string {
+	rel := sel.below(p)
+	if rel == "" {
+		return ""
+	}
+	parts := strings.Split(rel, "/")
+	at := len(p) - len(rel)
+	for k, name := range parts {
+		at += len(name)
+		if to, ok := sel.renamed[p[:at]]; ok {
+			parts[k] = to
+		}
+		at++
+	}
+	return strings.Join(parts, "/")
 }
 
 // unmatched is an error for paths that a complete layout does not have.

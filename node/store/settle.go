@@ -30,13 +30,18 @@ type merger struct {
 	replace map[int]bool             // entries that replace something there
 	refused map[int]bool             // entries that are left out
 
+	odd          bool         // the file system refuses names, or takes two for one
+	namesChecked bool         // then: which
+	badName      map[int]bool // entries that cannot be there because of it
+	renames      []Renaming
+
 	left        []Refusal
 	leftN       int
 	replaceable int // of these
 }
 
 func newMerger() merger {
-	return merger{kept: map[int]chunker.FileStat{}, replace: map[int]bool{}, refused: map[int]bool{}}
+	return merger{kept: map[int]chunker.FileStat{}, replace: map[int]bool{}, refused: map[int]bool{}, badName: map[int]bool{}}
 }
 
 // hold decides, before any leaf is known, whether leaves wait for a look at the destination.
@@ -74,10 +79,16 @@ func (d *Download) Settle(ctx context.Context, progress func(bytes int64)) error
 func (d *Download) settle(ctx context.Context, progress func(bytes int64)) error {
 	d.mu.RLock()
 	due := d.x.layout.Complete() && !d.settled
-	final := d.rec.title()
+	final, named := d.rec.title(), d.rec.named()
 	d.mu.RUnlock()
 	if !due {
 		return nil
+	}
+	if err := d.checkNames(); err != nil {
+		return err
+	}
+	if !named && d.holding {
+		return d.letGo()
 	}
 	over, err := d.lookAt(final)
 	if err != nil {
@@ -161,6 +172,24 @@ func (d *Download) take(c *comparison, final string) error {
 	return d.roomFor(missing)
 }
 
+// letGo ends the holding of leaves where only the names in the tree had to be looked at, and its own name is not known yet.
+func (d *Download) letGo() error {
+	d.mu.Lock()
+	d.holding = false
+	d.resort()
+	missing := d.wantBytes - d.haveBytes - d.holeBytes()
+	d.mu.Unlock()
+	err := d.roomFor(missing)
+	if err == nil {
+		err = d.fillZeros()
+	}
+	if err == nil {
+		err = d.lookUp()
+	}
+	d.respread()
+	return err
+}
+
 // roomFor checks that the destination has that many bytes.
 func (d *Download) roomFor(missing int64) error {
 	free, err := freeSpace(d.dst.dir)
@@ -227,9 +256,9 @@ func (d *Download) ready(ctx context.Context, here bool) error {
 	if !complete || settled {
 		return nil
 	}
-	if err == nil && !named { // a peer tells the name yet
+	if err == nil && !named && !d.holding { // a peer tells the name yet
 		err = d.roomFor(missing)
-	} else if _, lerr := d.dst.parent.Lstat(final); err == nil && lerr == nil && !here {
+	} else if _, lerr := d.dst.parent.Lstat(final); err == nil && (lerr == nil || d.odd) && !here {
 		err = ErrUnsettled
 	} else if err == nil {
 		err = d.settle(ctx, d.checked)

@@ -96,6 +96,7 @@ type Share struct {
 	Left        []Refusal
 	LeftN       int
 	Replaceable int
+	Renames     []Renaming // what got another name, as Target.Rename allows
 }
 
 // Place is one path where a shared root lies. Of several the first that is right serves a chunk.
@@ -116,6 +117,8 @@ type Target struct {
 	Sub    string   // path inside the root that is the result itself; "": the root
 	Select []string // paths relative to the root, each an entry or a directory above entries; empty: all
 	Force  bool     // replace different files at the destination, one by one
+	Fixed  bool     // Name is not changed where the disk does not take it
+	Rename bool     // names that the disk does not take get others
 
 	Checked func(bytes int64) // if not nil, told how much of what is at the destination was hashed
 }
