@@ -23,7 +23,10 @@ func (n *Node) Cat(ctx context.Context, req api.CatRequest, w io.Writer, progres
 	if err != nil {
 		return api.CatResult{}, err
 	}
-	f, err := n.openFile(ctx, req.Link)
+	if err := checkTransfer(req.Limits); err != nil {
+		return api.CatResult{}, err
+	}
+	f, err := n.openFile(ctx, req.Link, req.Limits)
 	if err != nil {
 		return api.CatResult{}, err
 	}
@@ -52,7 +55,7 @@ func (n *Node) Cat(ctx context.Context, req api.CatRequest, w io.Writer, progres
 // the rest is fetched as the reader comes to it, a window ahead, and not kept. Codes:
 // as for Cat. Cancelling ctx ends the reading too; Close must be called.
 func (n *Node) Open(ctx context.Context, ref string) (*File, error) {
-	f, err := n.openFile(ctx, ref)
+	f, err := n.openFile(ctx, ref, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +67,7 @@ func (n *Node) Open(ctx context.Context, ref string) (*File, error) {
 }
 
 // openFile starts looking for a file.
-func (n *Node) openFile(ctx context.Context, ref string) (*File, error) {
+func (n *Node) openFile(ctx context.Context, ref string, limits *api.TransferLimits) (*File, error) {
 	if err := n.online(); err != nil {
 		return nil, err
 	}
@@ -89,8 +92,10 @@ func (n *Node) openFile(ctx context.Context, ref string) (*File, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	unhook := context.AfterFunc(n.running, cancel)
 	f.cancel = func() { unhook(); cancel() }
+	lift := n.rooted.during(link.Root, api.LimitCat, limits)
 	n.active.Go(func() {
 		defer close(f.over)
+		defer lift()
 		f.fail(f.run(ctx))
 	})
 	return f, nil

@@ -27,6 +27,10 @@ func (n *Node) Get(ctx context.Context, req api.GetRequest, progress func(api.Pr
 	if hints, err = n.welcome(hints); err != nil {
 		return api.GetResult{}, err
 	}
+	if err := checkTransfer(req.Limits); err != nil {
+		return api.GetResult{}, err
+	}
+	defer n.rooted.during(target.Root, api.LimitGet, req.Limits)()
 	n.named.add(hints)
 	for {
 		f, err := n.join(ctx, target, hints, progress)

@@ -125,12 +125,21 @@ func transferLimits(l api.Limits) transfer.Limits {
 }
 
 // Limits tells which rate limits are in force, and why.
-func (n *Node) Limits(context.Context) (api.LimitState, error) { return n.limits.get(time.Now()), nil }
+func (n *Node) Limits(context.Context) (api.LimitState, error) {
+	return n.withTransfers(n.limits.get(time.Now())), nil
+}
+
+// withTransfers adds the limits of single transfers.
+func (n *Node) withTransfers(s api.LimitState) api.LimitState {
+	s.Transfers = n.rooted.list(n.nameOf)
+	return s
+}
 
 // SetLimits sets rate limits by hand.
 func (n *Node) SetLimits(_ context.Context, req api.LimitRequest) (api.LimitState, error) {
 	if err := req.Check(); err != nil {
 		return api.LimitState{}, err
 	}
-	return n.limits.set(time.Now(), req)
+	s, err := n.limits.set(time.Now(), req)
+	return n.withTransfers(s), err
 }

@@ -45,6 +45,7 @@ func (n *Node) apiShare(s store.Share, link func(store.Share) string) api.Share 
 		Have: int64(s.Have), HaveBytes: s.HaveBytes,
 		State: state, Reason: reason, Gone: s.State == store.Changed && gone(s.Path),
 		Select: s.Select, Link: link(s), Added: s.Added, Places: apiPlaces(s),
+		Limits: n.rooted.of(s.Root),
 	}
 }
 
@@ -192,7 +193,7 @@ func (n *Node) Remove(ctx context.Context, ref string) (api.Share, error) {
 		return s, userError(err) // one that held nothing is gone once it is stopped
 	}
 	n.forgetFailure(root)
-	return s, nil
+	return s, n.rooted.share(ctx, root, &api.TransferLimits{})
 }
 
 // removeVersion forgets an older version, which only its CID names. notFound is the error if there is none.

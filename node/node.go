@@ -34,6 +34,7 @@ type Node struct {
 	dht     *dht.DHT
 	swap    *transfer.Engine
 	limits  *limits
+	rooted  *rootLimits // those of single transfers
 	started time.Time
 	ready   chan struct{} // closed once the node answers
 
@@ -85,7 +86,8 @@ func (n *Node) open(set settings) (err error) {
 		return err
 	}
 	if set.offline {
-		return nil
+		n.rooted, err = openRootLimits(n.store.Datastore(), nil)
+		return err
 	}
 	n.traffic = metrics.NewBandwidthCounter()
 	n.named = newNamed(append(set.bootstrap[:len(set.bootstrap):len(set.bootstrap)], set.reach.relays...))
@@ -109,7 +111,8 @@ func (n *Node) open(set settings) (err error) {
 		RelayData: set.reach.relayData,
 	})
 	n.limits.start(n.swap.SetLimits)
-	return nil
+	n.rooted, err = openRootLimits(n.store.Datastore(), n.swap.LimitRoot)
+	return err
 }
 
 // Run serves, finds and fetches until ctx ends or a part fails for good. Unfinished

@@ -27,6 +27,9 @@ func (n *Node) Share(ctx context.Context, req api.ShareRequest, progress func(ap
 	if err := req.Check(); err != nil {
 		return result, err
 	}
+	if err := checkTransfer(req.Limits); err != nil {
+		return result, err
+	}
 	report := newReporter(progress)
 	patterns, err := n.excludes(req)
 	if err != nil {
@@ -59,11 +62,17 @@ func (n *Node) Share(ctx context.Context, req api.ShareRequest, progress func(ap
 		return result, userError(err)
 	}
 	if c := imp.Changes(); c != nil && c.Replaced.Defined() {
+		if req.Limits == nil {
+			req.Limits = n.rooted.of(c.Replaced) // the path is still that share
+		}
 		if result.Changes, err = n.replaced(ctx, c); err != nil {
 			return result, err
 		}
 	}
 	n.forgetFailure(share.Root)
+	if err := n.rooted.share(ctx, share.Root, req.Limits); err != nil {
+		return result, err
+	}
 	if err := n.provide(ctx, share.Root); err != nil {
 		return result, err
 	}
@@ -110,6 +119,9 @@ func (n *Node) replaced(ctx context.Context, c *store.Changes) (*api.Changes, er
 	out.Replaced = c.Replaced.String()
 	if _, err := n.store.Share(c.Replaced); n.dht == nil || !errors.Is(err, store.ErrNotFound) {
 		return out, nil
+	}
+	if err := n.rooted.share(ctx, c.Replaced, &api.TransferLimits{}); err != nil {
+		return out, err
 	}
 	if err := n.dht.Unprovide(ctx, c.Replaced); err != nil {
 		return out, fmt.Errorf("withdraw %s: %w", c.Replaced, err)

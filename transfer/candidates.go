@@ -285,14 +285,14 @@ func (k *candidates) free(id peer.ID) *candidate {
 
 // dial starts as many dials as are due.
 func (s *session) dial(ctx context.Context) {
-	s.cands.maxActive = s.e.limits.mostPeers(s.e.cfg.MaxPeers)
+	s.cands.maxActive = s.e.limits.mostPeers(s.root, s.e.cfg.MaxPeers)
 	for {
 		ai, ok := s.cands.pick(time.Now())
 		if !ok {
 			return
 		}
 		s.wg.Go(func() {
-			c, err := s.e.connect(ctx, ai)
+			c, err := s.e.connectFor(ctx, ai, s.root)
 			s.cands.dialed <- dialed{ai.ID, c, err} // has room for all dials
 		})
 	}

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/connmgr"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/metrics"
@@ -117,7 +118,7 @@ type Engine struct {
 	redialled map[peer.ID]time.Time // peers that were dialled, lately
 }
 
-// laneOf names a connection to a peer; lane 0 is the host's own.
+// laneOf names a stream to a peer; lane 0 is on the host's own connection, and so is limitedLane.
 type laneOf struct {
 	peer peer.ID
 	lane int
@@ -291,6 +292,12 @@ func (e *Engine) connect(ctx context.Context, ai peer.AddrInfo) (*conn, error) {
 	return e.reuse(ctx, laneOf{ai.ID, 0}, func(ctx context.Context) (network.Stream, error) { return e.swapStreamTo(ctx, ai) })
 }
 
+// connectFor is connect for a fetch of root: one with a limit has a stream of its own.
+func (e *Engine) connectFor(ctx context.Context, ai peer.AddrInfo, root cid.Cid) (*conn, error) {
+	lane := e.limits.laneFor(root)
+	return e.reuse(ctx, laneOf{ai.ID, lane}, func(ctx context.Context) (network.Stream, error) { return e.swapStreamTo(ctx, ai) })
+}
+
 // connectLane is connect, on a connection beside the one that c is on.
 func (e *Engine) connectLane(ctx context.Context, c *conn, lane int) (*conn, error) {
 	return e.reuse(ctx, laneOf{c.peer, lane}, func(ctx context.Context) (network.Stream, error) {
@@ -324,7 +331,7 @@ func (e *Engine) reuse(ctx context.Context, p laneOf, dial func(context.Context)
 // open starts a conn on the stream that dial opens.
 func (e *Engine) open(ctx context.Context, p laneOf, dial func(context.Context) (network.Stream, error)) (*conn, error) {
 	timeout := e.cfg.DialTimeout
-	if p.lane == 0 {
+	if p.lane <= 0 {
 		timeout += e.cfg.PunchTimeout + e.cfg.DialTimeout // to connect, to be connected directly, to open a stream
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)

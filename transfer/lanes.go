@@ -41,7 +41,7 @@ type wider struct {
 
 // widen opens lanes to peers that are fast enough, while much is missing.
 func (s *session) widen(ctx context.Context, now time.Time) {
-	if s.stats.missing < s.e.cfg.LaneBytes {
+	if s.stats.missing < s.e.cfg.LaneBytes || s.e.limits.laneFor(s.root) == limitedLane {
 		return
 	}
 	for _, p := range s.peers {

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
 )
 
@@ -26,6 +27,9 @@ type limiter struct {
 	mu    sync.Mutex
 	now   Limits
 	peers map[peer.ID]*peerLimit // those with conns
+	roots map[cid.Cid]*rootLimit // those with a limit of their own
+
+	rooted atomic.Int32 // how many of these there are
 }
 
 // peerLimit is what all conns of one peer share.
@@ -35,7 +39,7 @@ type peerLimit struct {
 }
 
 func newLimiter(l Limits) *limiter {
-	t := &limiter{up: newBucket(0), down: newBucket(0), peers: make(map[peer.ID]*peerLimit)}
+	t := &limiter{up: newBucket(0), down: newBucket(0), peers: make(map[peer.ID]*peerLimit), roots: make(map[cid.Cid]*rootLimit)}
 	t.set(l)
 	return t
 }
@@ -81,9 +85,9 @@ func (t *limiter) leave(id peer.ID) {
 // Config.StallTimeout for that would take us for dead.
 const worthwhile = 16 << 10
 
-// mostPeers is how many peers a fetch is to use at once, at most most.
-func (t *limiter) mostPeers(most int) int {
-	if limit := t.down.limit.Load(); limit > 0 {
+// mostPeers is how many peers a fetch of root is to use at once, at most most.
+func (t *limiter) mostPeers(root cid.Cid, most int) int {
+	if limit := lesser(t.down.limit.Load(), t.downOf(root)); limit > 0 {
 		return int(min(max(limit/worthwhile, 2), int64(most)))
 	}
 	return most

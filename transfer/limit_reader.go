@@ -6,13 +6,13 @@ import (
 	"github.com/libp2p/go-libp2p/core/network"
 )
 
-// hold waits until n bytes of payload that have been read are within the limits. Not
+// hold waits until n bytes of payload that have been read may pass g. Not
 // reading on is what slows the peer down: its window closes.
-func (r *reader) hold(n int) error {
-	if !r.c.down.limited() {
+func (r *reader) hold(g gate, n int) error {
+	if !g.limited() {
 		return nil
 	}
-	if !r.c.down.pass(n, r.c.done) {
+	if !g.pass(n, r.c.done) {
 		return network.ErrReset // the conn has its own reason
 	}
 	r.last = time.Now() // the silence was ours
@@ -27,7 +27,7 @@ func (r *reader) fill(p []byte) error {
 			return err
 		}
 		p = p[n:]
-		if err := r.hold(n); err != nil {
+		if err := r.hold(r.c.down, n); err != nil {
 			return err
 		}
 	}
@@ -42,7 +42,7 @@ func (r *reader) discard(n int) error {
 			return err
 		}
 		n -= k
-		if err := r.hold(k); err != nil {
+		if err := r.hold(r.c.down, k); err != nil {
 			return err
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/ipfs/go-cid"
 )
 
 // Whatever the limit and the number of those who wait, ten seconds let the right sum
@@ -172,7 +174,7 @@ func TestMostPeers(t *testing.T) {
 		down int64
 		want int
 	}{{0, 50}, {1 << 10, 2}, {100 << 10, 6}, {50 << 20, 50}} {
-		if got := newLimiter(Limits{Down: tt.down}).mostPeers(50); got != tt.want {
+		if got := newLimiter(Limits{Down: tt.down}).mostPeers(cid.Undef, 50); got != tt.want {
 			t.Errorf("at %d B/s: %d, not %d", tt.down, got, tt.want)
 		}
 	}

@@ -19,7 +19,7 @@ func (v *server) sendLeaves() (bool, error) {
 	if v.cur.sv != nil {
 		return v.sendPart()
 	}
-	if !v.asked() {
+	if !v.asked() || !v.withinLimits() {
 		u.idle(v.c)
 		return false, nil
 	}
@@ -46,7 +46,7 @@ func (v *server) begin(sv *serve, leaf uint32, full, bytes, got, size int) error
 	v.setCurrent(partial{sv: sv, leaf: leaf, off: got, size: size})
 	v.c.e.uplink.sent(v.c, bytes+got)
 	if full > 0 {
-		if err := v.c.write(v.buf.b[:full]); err != nil {
+		if err := v.write(sv, v.buf.b[:full]); err != nil {
 			return err
 		}
 	}
@@ -56,13 +56,14 @@ func (v *server) begin(sv *serve, leaf uint32, full, bytes, got, size int) error
 	at := full + headerRoom
 	part := v.buf.b[at-wire.HeaderSize : at+got]
 	wire.AppendHeader(part[:0], wire.Header{Kind: wire.KindPart, Length: uint32(got)})
-	return v.c.write(part)
+	return v.write(sv, part)
 }
 
 // sendPart sends some more of the leaf begun, if the uplink has room: what waits in
 // the buffers below makes everything behind it late.
 func (v *server) sendPart() (bool, error) {
 	cur, u := &v.cur, &v.c.e.uplink
+	sv := cur.sv
 	if v.stopped() {
 		v.breakOff(cur.sv)
 		return true, nil
@@ -90,7 +91,7 @@ func (v *server) sendPart() (bool, error) {
 		v.setCurrent(partial{})
 		defer func() { u.over(v.c, v.asked()) }()
 	}
-	return true, v.c.write(b[:head+n])
+	return true, v.write(sv, b[:head+n])
 }
 
 // setCurrent notes which leaf is being sent in parts.
@@ -120,6 +121,7 @@ func (v *server) breakOff(sv *serve) {
 // sendBatch sends some small leaves or a large one.
 func (v *server) sendBatch() error {
 	n, bytes, misses, first := 0, 0, 0, true
+	var last *serve
 	for n+headerRoom < sendBytes && misses < maxMisses {
 		sv, leaf, ok := v.nextLeaf()
 		if !ok {
@@ -144,6 +146,7 @@ func (v *server) sendBatch() error {
 		case got == size:
 			n += headerRoom + size
 			bytes += size
+			last = sv
 		default:
 			v.tellLost()
 			if v.c.e.uplink.paced(v.c) {
@@ -158,7 +161,7 @@ func (v *server) sendBatch() error {
 		return nil
 	}
 	v.c.e.uplink.sent(v.c, bytes)
-	return v.c.write(v.buf.b[:n])
+	return v.write(last, v.buf.b[:n])
 }
 
 // give reports whether a requested leaf is to be sent, or has been dealt to others.
@@ -208,7 +211,7 @@ func (v *server) readLeaf(sv *serve, leaf uint32, at int) (got, size int, err er
 // follow: an error in between ends the stream, and the peer hears the reason when it
 // asks again.
 func (v *server) sendPieces(sv *serve, leaf uint32, full, got, size int) error {
-	if err := v.c.write(v.buf.b[:full]); err != nil {
+	if err := v.write(sv, v.buf.b[:full]); err != nil {
 		return err
 	}
 	for off := got; off < size; {
@@ -221,7 +224,7 @@ func (v *server) sendPieces(sv *serve, leaf uint32, full, got, size int) error {
 			return fmt.Errorf("read leaf %d from byte %d: %w", leaf, off, err)
 		}
 		v.c.e.uplink.sent(v.c, n)
-		if err := v.c.write(v.buf.b[:n]); err != nil {
+		if err := v.write(sv, v.buf.b[:n]); err != nil {
 			return err
 		}
 		off += n

@@ -40,10 +40,11 @@ type server struct {
 	choked  int    // serves that are
 	offered uint32 // the handle that was made an offer last
 
-	lossy []*serve // with leaves that could not be read, to be told
-	turn  int      // whose turn it is: nodes, blocks, leaves
-	cur   partial  // leaf that is being sent
-	buf   *buffer  // while there is work
+	lossy []*serve  // with leaves that could not be read, to be told
+	turn  int       // whose turn it is: nodes, blocks, leaves
+	wakes time.Time // the limit of a root is looked at again then
+	cur   partial   // leaf that is being sent
+	buf   *buffer   // while there is work
 }
 
 // serve is one subscription of the peer.

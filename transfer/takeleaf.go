@@ -1,6 +1,8 @@
 package transfer
 
 import (
+	"errors"
+
 	"shoal/transfer/wire"
 )
 
@@ -47,13 +49,14 @@ func (r *reader) data(n int) error {
 // payload fills p and gives signs of life meanwhile.
 func (r *reader) payload(s *sub, p []byte) error {
 	for len(p) > 0 {
-		n, err := r.br.Read(p[:r.c.down.piece(len(p))])
+		_, down := r.c.e.limits.gates(s.ses.root, r.c.peer)
+		n, err := r.br.Read(p[:down.piece(r.c.down.piece(len(p)))])
 		p = p[n:]
 		r.got(n)
 		if err != nil {
 			return err
 		}
-		if err := r.hold(n); err != nil {
+		if err := errors.Join(r.hold(r.c.down, n), r.hold(down, n)); err != nil {
 			return err
 		}
 		if r.moved += n; r.last.Sub(r.marked) >= progress && len(p) > 0 {

@@ -27,7 +27,9 @@ type verb struct {
 	exits    []int    // the exit codes it can end with, besides those every verb has
 	flags    []cli.Flag
 	ownNode  bool // takes the flags that set up a node
-	do       func(ctx context.Context, c *call) error
+
+	transfers bool // what it begins can be limited by itself
+	do        func(ctx context.Context, c *call) error
 }
 
 // everyExit are the exit codes that every verb can end with.

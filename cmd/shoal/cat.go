@@ -21,7 +21,7 @@ func catVerb() verb {
 		name: "cat", args: "LINK|CID[/PATH]|NAME[/PATH]", short: "write a file to stdout while it is fetched",
 		about: `Writes one file in order while it comes from everyone who has it. Each byte is checked before it is written. Nothing is kept: what is here
 already is read from here, the rest is fetched a little ahead of whoever reads stdout, no faster than that. Ending the reader, as head does, ends
-the fetch.`,
+the fetch. With a running daemon the --limit flags limit this transfer while it runs.`,
 		examples: []string{
 			"shoal cat bafybei…/film.mkv | mpv -",
 			"shoal cat --range 0-1023 'ipfs://bafybei…?filename=disk.img' | file -",
@@ -32,8 +32,8 @@ the fetch.`,
 			&cli.StringFlag{Name: "range", Usage: "only the bytes `A-B` (from 0, both included), A- (to the end) or -N (the last N)"},
 			&cli.DurationFlag{Name: "timeout", Usage: "give up when nothing has come for `D`, like 30s or 2m"},
 		},
-		ownNode: true,
-		do:      runCat,
+		ownNode: true, transfers: true,
+		do: runCat,
 	}
 }
 
@@ -43,6 +43,10 @@ func runCat(ctx context.Context, c *call) error {
 		return err
 	}
 	req.Link = c.args[0]
+	var err error
+	if req.Limits, err = c.transferLimits(); err != nil {
+		return err
+	}
 	limit := c.flags.Duration("timeout")
 	switch _, err := api.ParseRange(req.Range); {
 	case err != nil:
@@ -60,7 +64,7 @@ func runCat(ctx context.Context, c *call) error {
 	out := &paced{w: c.out, limit: limit, late: stop}
 	out.start()
 	defer out.stop()
-	err := c.cat(ctx, req, out)
+	err = c.cat(ctx, req, out)
 	if errors.Is(c.out.err, syscall.EPIPE) {
 		c.out.err = nil // whoever reads has had enough
 		return nil

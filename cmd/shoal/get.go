@@ -28,6 +28,8 @@ verified. A directory is never removed for a file, nor a file for a directory, n
 The next get of the same CID may say something else: what --select names is added to what was asked before, and with another -o, or
 none, what has come moves there. Of a get that has brought no byte nothing is kept.
 
+With a running daemon the --limit flags limit this transfer while it runs; the daemon's own limits hold too.
+
 With --json: progress objects, and last {"event":"done","cid","path","size","seconds","from":{"<peer id>":bytes}},
 with "left_count" and "left":[{"path","code","reason"}] where names were left out.`,
 		examples: []string{
@@ -43,8 +45,8 @@ with "left_count" and "left":[{"path","code","reason"}] where names were left ou
 			&cli.BoolFlag{Name: "force", Usage: "replace different files that have the names of the share's, one by one; nothing else"},
 			&cli.BoolFlag{Name: "rename-illegal", Usage: "give names that the disk does not take, or takes for one, others like a_b for a:b; without it they are left out"},
 		},
-		ownNode: true,
-		do:      runGet,
+		ownNode: true, transfers: true,
+		do: runGet,
 	}
 }
 
@@ -165,6 +167,9 @@ func (c *call) getRequest() (api.GetRequest, error) {
 		return req, usagef("get", "--timeout %s is not a time to wait", d)
 	}
 	var err error
+	if req.Limits, err = c.transferLimits(); err != nil {
+		return req, err
+	}
 	if req.Dir, err = os.Getwd(); err != nil {
 		return req, fmt.Errorf("cannot tell the working directory: %w", err)
 	}

@@ -25,8 +25,10 @@ To keep limits, put limit_up, limit_down, limit_peer_up, limit_peer_down and lim
 "mon-fri 08:00-18:00 up=1MB/s down=5MB/s", in local time: days and hours may be left out, 22:00-06:00 goes on into the next day, and where several rules hold the
 first that names a limit sets it.
 
-With --json: {"up","down","peer_up","peer_down": {"rate","source","rule"}, "schedule", "next"}, rates in bytes a second, 0 for none; source is config,
-schedule or hand.`,
+The --limit flags of share, get and cat limit that transfer alone; here they show below the others, and all of them hold.
+
+With --json: {"up","down","peer_up","peer_down": {"rate","source","rule"}, "schedule", "next", "transfers"}, rates in bytes a second, 0 for none; source is
+config, schedule or hand. "transfers" has the limits of single ones: {"cid","name","source","up","down","peer_up","peer_down"}; source is share, get or cat.`,
 		examples: []string{
 			"shoal limit", "shoal limit --up 1MB/s --down 5MB/s", "shoal limit --up off", "shoal limit --peer-down 10Mbit/s",
 			"shoal limit --auto", `shoal config set limit_schedule "mon-fri 08:00-18:00 up=1MB/s" "sat,sun down=off"`,
@@ -101,6 +103,29 @@ func (c *call) limitRequest() (req api.LimitRequest, err error) {
 	return req, nil
 }
 
+// transferLimits are the limits that the command line sets for one transfer; nil without any.
+func (c *call) transferLimits() (*api.TransferLimits, error) {
+	var set api.TransferLimits
+	given := false
+	for _, l := range []struct {
+		flag string
+		to   *int64
+	}{{"limit-up", &set.Up}, {"limit-down", &set.Down}, {"limit-peer-up", &set.PeerUp}, {"limit-peer-down", &set.PeerDown}} {
+		if !c.flags.IsSet(l.flag) {
+			continue
+		}
+		v, err := node.ParseRate(c.flags.String(l.flag))
+		if err != nil {
+			return nil, usagef(c.verb.name, "--%s: %w", l.flag, err)
+		}
+		*l.to, given = v, true
+	}
+	if !given {
+		return nil, nil
+	}
+	return &set, nil
+}
+
 // limitText is the limits for a person.
 func limitText(s api.LimitState, now time.Time) string {
 	var b strings.Builder
@@ -117,6 +142,13 @@ func limitText(s api.LimitState, now time.Time) string {
 			day = "Mon "
 		}
 		fmt.Fprintf(&b, "%-10s %s, next change %s\n", "schedule", count(len(s.Schedule), "rule"), s.Next.Local().Format(day+"15:04"))
+	}
+	for _, t := range s.Transfers {
+		name := t.Name
+		if name == "" {
+			name = t.CID
+		}
+		fmt.Fprintf(&b, "%-10s %s: %s\n", t.Source, printable(name), limitsInForce(api.Limits(t.TransferLimits)))
 	}
 	return b.String()
 }

@@ -116,6 +116,7 @@ func (c *call) listShares(shares []api.Share) error {
 		}
 	})
 	c.sayPlaces(shares)
+	c.sayLimits(shares)
 	c.sayChanged(shares)
 	return err
 }
@@ -129,6 +130,15 @@ func (c *call) sayPlaces(shares []api.Share) {
 		c.printf("%s is at\n", printable(s.Name))
 		for _, p := range s.Places {
 			c.printf("  %s  %s\n", printable(p.Path), p.State)
+		}
+	}
+}
+
+// sayLimits tells which shares have rate limits of their own.
+func (c *call) sayLimits(shares []api.Share) {
+	for _, s := range shares {
+		if s.Limits != nil {
+			c.printf("%s is limited to %s\n", printable(s.Name), limitsInForce(api.Limits(*s.Limits)))
 		}
 	}
 }

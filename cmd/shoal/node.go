@@ -55,6 +55,10 @@ func (c *call) daemon(ctx context.Context) (*session, error) {
 			name := f.Names()[0]
 			switch {
 			case !c.flags.IsSet(name):
+			case c.verb.transfers && name == "limit-schedule":
+				return nil, usagef(c.verb.name, "a daemon runs for %s, and --limit-schedule is for all that it swaps: set it with `shoal config set limit_schedule`. "+
+					"--limit-up and --limit-down limit this transfer", c.home)
+			case c.verb.transfers && strings.HasPrefix(name, "limit-"): // the request says it
 			case strings.HasPrefix(name, "limit-"):
 				c.note("note: a daemon runs for %s, so --%s has no effect; `shoal limit` sets its limits", c.home, name)
 			default:

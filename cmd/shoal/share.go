@@ -30,6 +30,8 @@ out too; then it lists that and ends with 1, unless --skip-unreadable says that 
 With --wait it comes back once enough other peers know that this node has it, so that anyone in the network finds it by its CID; if that
 does not happen within 30 seconds (5 where there is no other peer), it says why and ends with 3. The path stays shared and announced.
 
+The --limit flags limit what is swapped of this share, as long as it lasts or until it is shared with others (off is none).
+
 With --json: {"cid","name","size","files","chunks","link","seconds"}, and with --wait "findable": {"ok","holders","needed","seconds","reason"}.`,
 		examples: []string{"shoal share holiday.mp4", "shoal share --name photos ~/Pictures/2026", "shoal share --preserve --no-hidden src"},
 		exits:    []int{exitNobody, exitContent, exitDestination, exitDaemon},
@@ -43,8 +45,8 @@ With --json: {"cid","name","size","files","chunks","link","seconds"}, and with -
 			&cli.BoolFlag{Name: "wait", Usage: "wait until others can find it"},
 			&cli.BoolFlag{Name: "exit", Usage: "without a daemon, stop once indexed; a daemon started later serves it"},
 		},
-		ownNode: true,
-		do:      runShare,
+		ownNode: true, transfers: true,
+		do: runShare,
 	}
 }
 
@@ -99,9 +101,14 @@ func (c *call) shareOne(ctx context.Context, s api.Service, path string) (done b
 	if err != nil {
 		return false, err
 	}
+	limits, err := c.transferLimits()
+	if err != nil {
+		return false, err
+	}
 	p := c.progressFor(path, false)
 	res, err := s.Share(ctx, api.ShareRequest{
-		Path: full, Name: c.flags.String("name"),
+		Limits: limits,
+		Path:   full, Name: c.flags.String("name"),
 		NoHidden: c.flags.Bool("no-hidden"), Exclude: c.flags.StringSlice("exclude"), ForgetExclude: c.flags.Bool("no-exclude"), Preserve: c.flags.Bool("preserve"), Wait: c.flags.Bool("wait"),
 	}, p.update)
 	p.done()

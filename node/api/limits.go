@@ -18,6 +18,10 @@ const (
 	LimitConfig   LimitSource = "config"   // the settings that the node was started with
 	LimitSchedule LimitSource = "schedule" // a rule of the schedule that holds now
 	LimitHand     LimitSource = "hand"     // SetLimits, until that is taken back or the node ends
+
+	LimitShare LimitSource = "share" // of one transfer: as long as the share lasts
+	LimitGet   LimitSource = "get"   // while the Get runs
+	LimitCat   LimitSource = "cat"   // while the Cat runs
 )
 
 // Limit is one limit in force.
@@ -35,6 +39,8 @@ type LimitState struct {
 	PeerDown Limit     `json:"peer_down"`
 	Schedule []string  `json:"schedule"`      // its rules; never null
 	Next     time.Time `json:"next,omitzero"` // when a rule begins or ends next, to the second
+
+	Transfers []TransferLimit `json:"transfers,omitempty"` // the limits of single transfers, beside these
 }
 
 // Rates are the limits alone.
@@ -49,4 +55,21 @@ type LimitRequest struct {
 	PeerUp   *int64 `json:"peer_up,omitempty"`
 	PeerDown *int64 `json:"peer_down,omitempty"`
 	Auto     bool   `json:"auto,omitempty"` // first forget all that was set by hand: schedule and settings hold again
+}
+
+// TransferLimits limit one transfer: what is sent and received of its root, in bytes a second of payload; 0: no limit. The
+// node's own limits hold too, so that the lesser counts.
+type TransferLimits struct {
+	Up       int64 `json:"up,omitempty"`
+	Down     int64 `json:"down,omitempty"`
+	PeerUp   int64 `json:"peer_up,omitempty"`
+	PeerDown int64 `json:"peer_down,omitempty"`
+}
+
+// TransferLimit is one in force.
+type TransferLimit struct {
+	CID    string      `json:"cid"`
+	Name   string      `json:"name,omitempty"`
+	Source LimitSource `json:"source"`
+	TransferLimits
 }

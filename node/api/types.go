@@ -20,6 +20,8 @@ type ShareRequest struct {
 	Exclude       []string `json:"exclude,omitempty"`        // patterns of names inside the tree to leave out, as in a .gitignore file; none, and not NoHidden either: those given last for this path
 	ForgetExclude bool     `json:"forget_exclude,omitempty"` // leave out nothing, whatever was given for this path before
 	Wait          bool     `json:"wait,omitempty"`           // return once others can find it, or when it can be said why they cannot: Findable
+
+	Limits *TransferLimits `json:"limits,omitempty"` // for as long as the share lasts; {}: none any more; null: as they are
 }
 
 // ShareResult describes what was shared.
@@ -73,6 +75,8 @@ type GetRequest struct {
 
 	// RenameIllegal gives names that the destination cannot hold, or takes for one, others, as a_b for a:b: GetResult.Renamed.
 	RenameIllegal bool `json:"rename_illegal,omitempty"`
+
+	Limits *TransferLimits `json:"limits,omitempty"` // while this Get runs
 }
 
 // GetResult describes a finished fetch.
@@ -105,6 +109,8 @@ type Renamed struct {
 type CatRequest struct {
 	Link  string `json:"link"`            // any form that chunker.ParseLink reads, or the name of a share; a path inside behind
 	Range string `json:"range,omitempty"` // bytes, as in HTTP: "first-last", "first-", or "-n" for the last n; "": all. See ParseRange
+
+	Limits *TransferLimits `json:"limits,omitempty"` // while this Cat runs
 }
 
 // CatResult describes what was read.
@@ -188,6 +194,8 @@ type Share struct {
 	Link      string    `json:"link"`
 	Added     time.Time `json:"added"`
 	Places    []Place   `json:"places,omitempty"` // where it lies; of an unfinished download none
+
+	Limits *TransferLimits `json:"limits,omitempty"` // those that Share was given for it
 }
 
 // Place is one path where a shared root lies. Each chunk is served from the first place where it is right.

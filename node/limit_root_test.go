@@ -1,0 +1,178 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"path/filepath"
+	"testing"
+
+	"shoal/node/api"
+)
+
+// tight lets less through in any time that these tests take than the files of limitedPair hold.
+const tight = 50_000
+
+// limitedPair shares two files of the same size.
+func limitedPair(t testing.TB, n *Node, limits *api.TransferLimits) (limited, free api.ShareResult) {
+	t.Helper()
+	dir := t.TempDir()
+	one, _ := randomFile(t, dir, "limited.bin", 8<<20)
+	two, _ := randomFile(t, dir, "free.bin", 8<<20-1)
+	limited, err := n.Share(t.Context(), api.ShareRequest{Path: one, Limits: limits}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return limited, mustShare(t, n, two)
+}
+
+// transfers are the limits of single transfers in force.
+func transfers(t testing.TB, n *Node) []api.TransferLimit {
+	t.Helper()
+	s, err := n.Limits(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.Transfers
+}
+
+// unfinished checks that g has not ended although something is coming.
+func (g *getting) unfinished(t testing.TB) {
+	t.Helper()
+	select {
+	case <-g.over:
+		t.Errorf("it ended in spite of its limit: %+v, %v", g.res, g.err)
+	default:
+	}
+}
+
+// A limit of a get holds for that alone: another one from the same peer ends meanwhile.
+func TestGetLimit(t *testing.T) {
+	for _, limits := range []api.TransferLimits{{Down: tight}, {PeerDown: tight}} {
+		a, _ := startNode(t, t.TempDir())
+		b, _ := startNode(t, t.TempDir(), a)
+		limited, free := limitedPair(t, a, nil)
+		dir := t.TempDir()
+		g := get(t, b, api.GetRequest{Link: limited.Link, Dir: dir, Limits: &limits})
+		g.until(t, "a peer sends", func(p api.Progress) bool { return p.Peers > 0 })
+		if all := transfers(t, b); len(all) != 1 || all[0].Source != api.LimitGet || all[0].TransferLimits != limits || all[0].CID != limited.CID {
+			t.Errorf("in force: %+v", all)
+		}
+		if _, err := b.Get(t.Context(), api.GetRequest{Link: free.Link, Dir: dir}, nil); err != nil {
+			t.Fatal(err)
+		}
+		g.unfinished(t)
+		g.pause(t)
+		if all := transfers(t, b); len(all) != 0 {
+			t.Errorf("still in force: %+v", all)
+		}
+		atRest(t, b, limited.CID)
+		if _, err := b.Get(t.Context(), api.GetRequest{Link: limited.Link, Dir: dir}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A limit of a share holds for what is sent of it, after a restart too, until it is shared with another.
+func TestShareLimit(t *testing.T) {
+	home := t.TempDir()
+	a, stop := startNode(t, home)
+	limits := api.TransferLimits{Up: tight}
+	limited, free := limitedPair(t, a, &limits)
+	stop()
+	a, _ = startNode(t, home)
+	list, err := a.List(t.Context())
+	if err != nil || len(list) != 2 {
+		t.Fatal(list, err)
+	}
+	for _, s := range list {
+		if has := s.Limits != nil && *s.Limits == limits; has != (s.CID == limited.CID) {
+			t.Errorf("%s: %+v", s.Name, s.Limits)
+		}
+	}
+	b, _ := startNode(t, t.TempDir(), a)
+	dir := t.TempDir()
+	g := get(t, b, api.GetRequest{Link: limited.CID, Dir: dir})
+	g.until(t, "a peer sends", func(p api.Progress) bool { return p.Peers > 0 })
+	if _, err := b.Get(t.Context(), api.GetRequest{Link: free.CID, Dir: dir}, nil); err != nil {
+		t.Fatal(err)
+	}
+	g.unfinished(t)
+	if _, err := a.Share(t.Context(), api.ShareRequest{Path: list[0].Path, Limits: nil}, nil); err != nil || len(transfers(t, a)) != 1 {
+		t.Errorf("shared again as it is: %+v, %v", transfers(t, a), err)
+	}
+	for _, s := range list {
+		if _, err := a.Share(t.Context(), api.ShareRequest{Path: s.Path, Limits: &api.TransferLimits{}}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if all := transfers(t, a); len(all) != 0 {
+		t.Errorf("lifted, but %+v", all)
+	}
+	g.done(t)
+}
+
+// The limit goes with the share.
+func TestShareLimitEndsWithTheShare(t *testing.T) {
+	a, _ := startNode(t, t.TempDir())
+	limited, _ := limitedPair(t, a, &api.TransferLimits{PeerUp: tight})
+	if _, err := a.Remove(t.Context(), limited.CID); err != nil {
+		t.Fatal(err)
+	}
+	if all := transfers(t, a); len(all) != 0 {
+		t.Errorf("%+v", all)
+	}
+}
+
+func TestCatLimit(t *testing.T) {
+	a, _ := startNode(t, t.TempDir())
+	b, _ := startNode(t, t.TempDir(), a)
+	limited, free := limitedPair(t, a, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	over := make(chan error, 1)
+	connected := make(chan struct{}, 1)
+	go func() {
+		_, err := b.Cat(ctx, api.CatRequest{Link: limited.Link, Limits: &api.TransferLimits{Down: tight}}, io.Discard, func(p api.Progress) {
+			if p.Peers > 0 {
+				select {
+				case connected <- struct{}{}:
+				default:
+				}
+			}
+		})
+		over <- err
+	}()
+	<-connected
+	if all := transfers(t, b); len(all) != 1 || all[0].Source != api.LimitCat {
+		t.Errorf("in force: %+v", all)
+	}
+	var out bytes.Buffer
+	if _, err := b.Cat(t.Context(), api.CatRequest{Link: free.Link}, &out, nil); err != nil || out.Len() != 8<<20-1 {
+		t.Errorf("%d bytes, %v", out.Len(), err)
+	}
+	select {
+	case err := <-over:
+		t.Errorf("it ended in spite of its limit: %v", err)
+	default:
+	}
+	cancel()
+	<-over
+}
+
+// The lesser of several limits of a root counts, and one that cannot be meant is refused.
+func TestTransferLimitsAreChecked(t *testing.T) {
+	a, _ := startNode(t, t.TempDir())
+	path, _ := randomFile(t, t.TempDir(), "f", 1000)
+	low := &api.TransferLimits{Down: 5}
+	_, err := a.Share(t.Context(), api.ShareRequest{Path: path, Limits: low}, nil)
+	if api.AsError(err).Code != api.Invalid {
+		t.Errorf("share: %v", err)
+	}
+	shared := mustShare(t, a, path)
+	if _, err := a.Get(t.Context(), api.GetRequest{Link: shared.CID, Output: filepath.Join(t.TempDir(), "g"), Limits: low}, nil); api.AsError(err).Code != api.Invalid {
+		t.Errorf("get: %v", err)
+	}
+	if _, err := a.Cat(t.Context(), api.CatRequest{Link: shared.CID, Limits: low}, io.Discard, nil); api.AsError(err).Code != api.Invalid {
+		t.Errorf("cat: %v", err)
+	}
+}
