@@ -99,7 +99,7 @@ func refuseBodies(t *testing.T, route api.Route, refuse func(query, body string,
 		}
 		refuse("", with(name+"x", "1"), name+"x", `Did you mean \"`+name+`\"`)
 		refuse("", with(strings.ToUpper(name), "1"), strings.ToUpper(name), `Did you mean \"`+name+`\"`)
-		refuse("", with(name, `{"deep":[1]}`), `\"`+name+`\"`)
+		refuse("", with(name, `{"deep":[1]}`), `\"`+name) // of an object it names the field inside
 		if !nullable {
 			refuse("", with(name, "null"), `\"`+name+`\"`, "null")
 		}
