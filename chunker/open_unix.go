@@ -15,12 +15,16 @@ import (
 // else for messages. Should it have become something else since it was looked at, a
 // FIFO does not block and a symlink is not followed, neither here nor above.
 func openFile(dir *os.File, name, path string) (*os.File, error) {
-	return openAt(dir, name, path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW)
+	return patiently(func() (*os.File, error) {
+		return openAt(dir, name, path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW)
+	})
 }
 
 // openDir opens a directory likewise, not a symlink to one.
 func openDir(dir *os.File, name, path string) (*os.File, error) {
-	return openAt(dir, name, path, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NOFOLLOW)
+	return patiently(func() (*os.File, error) {
+		return openAt(dir, name, path, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NOFOLLOW)
+	})
 }
 
 func openAt(dir *os.File, name, path string, flag int) (*os.File, error) {

@@ -266,7 +266,11 @@ func checkpoints(ctx context.Context, d *store.Download) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			if err := d.Checkpoint(ctx); err != nil && ctx.Err() == nil {
+			err := d.Checkpoint(ctx)
+			if errors.Is(err, store.ErrExhausted) {
+				continue // descriptors come back
+			}
+			if err != nil && ctx.Err() == nil {
 				return err
 			}
 		}

@@ -66,6 +66,11 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		ready: make(chan struct{}), fetches: map[cid.Cid]*fetch{},
 		limits: &limits{log: set.log, base: set.limits, rules: set.schedule},
 	}
+	if !set.offline {
+		if err := checkDescriptors(); err != nil {
+			return nil, err
+		}
+	}
 	if err := n.open(set); err != nil {
 		n.Close()
 		return nil, err

@@ -60,3 +60,6 @@ func binary(t testing.TB) string {
 	}
 	return bin
 }
+
+// Binary is the shoal that the tests run, for those that start it in a way of their own.
+func Binary(t testing.TB) string { return binary(t) }

@@ -214,7 +214,7 @@ func (t *dest) syncDisk() error {
 	t.diskMu.Lock()
 	defer t.diskMu.Unlock()
 	if t.disk == nil {
-		f, err := t.parent.Open(".")
+		f, err := t.openParent()
 		if err != nil {
 			return err
 		}
@@ -234,7 +234,7 @@ func (t *dest) openSync(rel string) (*os.File, error) {
 
 // syncParent makes what happened to names in the parent directory durable.
 func (t *dest) syncParent() error {
-	f, err := t.parent.Open(".")
+	f, err := t.openParent()
 	if err == nil {
 		err = errors.Join(syncDir(f), f.Close())
 	}

@@ -8,6 +8,7 @@ import (
 	"path"
 	"path/filepath"
 	"sync"
+	"time"
 )
 
 // dest writes the .part of one download. All names are resolved below the parent
@@ -75,13 +76,21 @@ var errSymlink = errors.New("a symlink or special file is in its place")
 
 // acquireDir opens the directory rel of the tree, "" being part itself, and makes it and
 // those above if create is set.
-func (t *dest) acquireDir(rel string, create bool) (*pooled[*os.Root], error) {
+func (t *dest) acquireDir(rel string, create bool) (h *pooled[*os.Root], err error) {
+	err = t.patient(func() (err error) {
+		h, err = t.acquireDirOnce(rel, create)
+		return err
+	})
+	return h, err
+}
+
+func (t *dest) acquireDirOnce(rel string, create bool) (*pooled[*os.Root], error) {
 	return t.dirs.acquire(rel, func() (*os.Root, error) {
 		if rel == "" {
 			return t.openTree(create)
 		}
 		above, name := splitRel(rel)
-		up, err := t.acquireDir(above, create)
+		up, err := t.acquireDirOnce(above, create)
 		if err != nil {
 			return nil, err
 		}
@@ -170,6 +179,14 @@ func (t *dest) in(rel string, create bool, fn func(dir *os.Root, name string) er
 // openFile opens the regular file rel for reading and writing. With create it is made
 // if it is missing; fresh tells that it was.
 func (t *dest) openFile(rel string, create bool) (f *os.File, fresh bool, err error) {
+	err = t.patient(func() (err error) {
+		f, fresh, err = t.openFileOnce(rel, create)
+		return err
+	})
+	return f, fresh, err
+}
+
+func (t *dest) openFileOnce(rel string, create bool) (f *os.File, fresh bool, err error) {
 	err = t.in(rel, create, func(dir *os.Root, name string) error {
 		if create {
 			f, err = dir.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
@@ -264,4 +281,33 @@ func splitRel(rel string) (above, name string) {
 		above = above[:len(above)-1]
 	}
 	return above, name
+}
+
+// How long an open waits for a descriptor.
+const (
+	openPatience = 10 * time.Second
+	openPause    = 2 * time.Millisecond
+)
+
+// patient runs open again while the process or the system has no descriptor left, and closes handles that nobody uses.
+func (t *dest) patient(open func() error) error {
+	for pause, waited := openPause, time.Duration(0); ; pause = min(2*pause, 100*time.Millisecond) {
+		err := open()
+		if !isExhausted(err) || waited >= openPatience {
+			return err
+		}
+		t.files.shrink()
+		t.dirs.shrink()
+		time.Sleep(pause)
+		waited += pause
+	}
+}
+
+// openParent opens the parent directory, to be synced.
+func (t *dest) openParent() (f *os.File, err error) {
+	err = t.patient(func() (err error) {
+		f, err = t.parent.Open(".")
+		return err
+	})
+	return f, err
 }

@@ -336,6 +336,13 @@ func (s *spares) fill() error {
 	return nil
 }
 
+// few tells that there are not enough to start a log.
+func (s *spares) few() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.held) < spareFiles/2
+}
+
 // with runs open, and again with a spare descriptor given up while it fails for the want of one.
 func (s *spares) with(open func() error) error {
 	for {

@@ -317,7 +317,7 @@ func (t *dest) syncAll(files int) error {
 	if !t.tree && files <= 1 && runtime.GOOS == "linux" {
 		return t.syncParent() // the file itself was synced by Checkpoint
 	}
-	f, err := t.parent.Open(".")
+	f, err := t.openParent()
 	if err == nil {
 		err = errors.Join(syncFS(f), f.Close())
 	}

@@ -111,3 +111,19 @@ func (p *pool[K, V]) close() error {
 	}
 	return errors.Join(errs...)
 }
+
+// shrink closes what nobody uses, for the want of descriptors.
+func (p *pool[K, V]) shrink() {
+	p.mu.Lock()
+	var idle []V
+	for k, h := range p.m {
+		if h.refs == 0 && h.used > 0 {
+			delete(p.m, k)
+			idle = append(idle, h.v)
+		}
+	}
+	p.mu.Unlock()
+	for _, v := range idle {
+		v.Close()
+	}
+}

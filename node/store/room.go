@@ -100,7 +100,7 @@ func (s *Store) writable() error {
 	if err := s.db.now.Load().log.fatal(); err != nil {
 		return s.indexError(err)
 	}
-	if err := s.spare.fill(); err != nil {
+	if err := s.spare.fill(); err != nil && s.spare.few() {
 		return s.indexError(err)
 	}
 	return s.room()
