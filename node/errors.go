@@ -81,6 +81,7 @@ func userError(err error) error {
 		{store.ErrNewer, api.Unsupported, "This home was written by a newer shoal: use that one, or another --home."},
 		{store.ErrNotFound, api.NotFound, "`shoal ls` lists the shares."},
 		{store.ErrInTheWay, api.Exists, "Move away what is there: shoal did not make it, and leaves it alone."},
+		{store.ErrAway, api.ReadOnly, "Mount the disk: a daemon then goes on by itself. `shoal rm` forgets the download, and -o fetches it to another place."},
 		{store.ErrExists, api.Exists, "Choose another destination with -o."},
 		{store.ErrNoSpace, api.NoSpace, "Free some space and run the same command: it goes on where it stopped."},
 		{store.ErrExhausted, api.Internal, "Give shoal more descriptors (`ulimit -n 1024`) and run the same command: it goes on where it stopped."},

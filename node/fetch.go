@@ -293,10 +293,47 @@ func (n *Node) resumeFetches() {
 		}
 		n.active.Go(func() {
 			<-f.done
+			for errors.Is(f.err, store.ErrAway) && n.awaitDisk(t.Root) {
+				if next, err := n.startOrJoin(t, nil, true); err == nil {
+					f = next
+					<-f.done
+				}
+			}
 			if f.err != nil && !errors.Is(f.err, errPaused) && !errors.Is(f.err, errAdjusted) && n.runs() {
 				n.log.Error("resumed download failed", "root", t.Root, "err", f.err)
 			}
 		})
+	}
+}
+
+// diskEvery is how often it is looked whether the disk of an unfinished download is there again.
+const diskEvery = 3 * time.Second
+
+// awaitDisk waits until the disk with the unfinished file of root is there again. false: the node ends, or the download is
+// gone or goes on already.
+func (n *Node) awaitDisk(root cid.Cid) bool {
+	n.mu.Lock()
+	ctx := n.running
+	n.mu.Unlock()
+	if ctx == nil {
+		return false
+	}
+	n.log.Warn("an unfinished download waits for its disk", "root", root)
+	tick := time.NewTicker(diskEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-tick.C:
+		}
+		sh, err := n.store.Share(root)
+		if err != nil || sh.State != store.Fetching || n.fetching(root) != nil {
+			return false
+		}
+		if n.store.Away(sh) == nil {
+			return true
+		}
 	}
 }
 

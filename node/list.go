@@ -34,7 +34,10 @@ func (n *Node) List(ctx context.Context) ([]api.Share, error) {
 func (n *Node) apiShare(s store.Share, link func(store.Share) string) api.Share {
 	state, reason := api.State(s.State.String()), s.Reason
 	if state == api.StateFetching && n.fetching(s.Root) == nil {
-		state = api.StatePaused // its fetch failed, or waits for a daemon
+		state = api.StatePaused // its fetch failed, or waits for a daemon or its disk
+		if err := n.store.Away(s); err != nil {
+			reason = err.Error()
+		}
 	}
 	if s.LeftOut != "" && s.State == store.Complete {
 		state, reason = api.StatePartial, s.LeftOut

@@ -56,6 +56,12 @@ func (n *Node) Status(ctx context.Context) (api.Status, error) {
 	}
 	s.Troubles = n.troubles(listErr)
 	for _, share := range shares {
+		if err := n.store.Away(share); err != nil {
+			e := api.AsError(userError(err))
+			s.Troubles = append(s.Troubles, api.Trouble{Code: e.Code, Text: e.Message, Next: e.Hint})
+		}
+	}
+	for _, share := range shares {
 		s.SharedBytes += share.HaveBytes
 	}
 	if n.host != nil {

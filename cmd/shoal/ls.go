@@ -148,6 +148,9 @@ func (c *call) sayChanged(shares []api.Share) {
 	told := 0
 	for _, s := range shares {
 		switch {
+		case s.State == api.StatePaused && s.Reason != "":
+			c.note("%s waits: %s", printable(s.Name), printable(s.Reason))
+			continue
 		case s.State != api.StateChanged && s.State != api.StatePartial:
 			continue
 		case told >= listedProblems:

@@ -25,6 +25,7 @@ var (
 	ErrNoDir      = errors.New("no such directory to put it in")
 	ErrIncomplete = errors.New("the download is not complete")
 	ErrNoMatch    = errors.New("no such path in the share")
+	ErrAway       = errors.New("the disk with its unfinished file is not mounted")
 	ErrExhausted  = errors.New("too many open files")
 	ErrClosed     = errors.New("closed")
 	ErrInTheWay   = errSymlink

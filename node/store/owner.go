@@ -59,8 +59,18 @@ func (d *Download) own() {
 func (d *Download) noteMade(inode uint64) error {
 	d.mu.Lock()
 	d.rec.made, d.rec.partInode = true, inode
+	d.tellDevice()
 	d.mu.Unlock()
 	return d.saveRecord(d.s.db.NewBatch(), true)
+}
+
+// tellDevice remembers the disk that the .part is on. Called under mu.
+func (d *Download) tellDevice() {
+	if fi, err := d.dst.parent.Stat("."); err == nil {
+		is := chunker.StatOf(fi).Device
+		d.dirtyRec = d.dirtyRec || is != d.rec.partDevice
+		d.rec.partDevice = is
+	}
 }
 
 // isOurs tells whether fi is the .part that was made for r.
@@ -87,6 +97,9 @@ func (d *Download) claimPart(ctx context.Context) (bool, error) {
 		return false, fsError("look at", d.dst.path(""), err)
 	}
 	if d.rec.isOurs(fi) {
+		d.mu.Lock()
+		d.tellDevice()
+		d.mu.Unlock()
 		return true, nil
 	}
 	d.dropAll()

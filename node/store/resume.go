@@ -37,6 +37,9 @@ func (s *Store) Download(ctx context.Context, t Target, lim chunker.Limits) (*Do
 }
 
 func (s *Store) download(ctx context.Context, t Target, lim chunker.Limits) (*Download, error) {
+	if err := s.awayFrom(t); err != nil {
+		return nil, err
+	}
 	t, err := t.checked()
 	if err != nil {
 		return nil, err

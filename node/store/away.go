@@ -1,0 +1,51 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"shoal/chunker"
+)
+
+// away is ErrAway while the .part of a download is on a disk that is not mounted: it is not there, and what is at its place
+// is of another device than the one it was made on. To start anew would make a second copy beneath the mount point.
+func (r *record) away() error {
+	if !r.made || r.partDevice == 0 {
+		return nil
+	}
+	path := filepath.Join(r.dir, r.part)
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if fi, err := os.Stat(r.dir); err == nil && chunker.StatOf(fi).Device == r.partDevice {
+		return nil // it was deleted
+	}
+	if _, err := os.Lstat(filepath.Join(r.dir, r.title())); err == nil {
+		return nil // whole, or the user's: the destination tells
+	}
+	return fmt.Errorf("%w: %s, with %d bytes of it", ErrAway, path, r.haveBytes)
+}
+
+// awayFrom is ErrAway if t goes on with a download whose .part is away.
+func (s *Store) awayFrom(t Target) error {
+	rec, err := s.record(tagDownload, t.Root)
+	if err != nil || filepath.Clean(t.Dir) != rec.dir {
+		return nil // there is none, or it goes elsewhere now
+	}
+	return rec.away()
+}
+
+// Away tells why a download waits for its disk; nil: it does not.
+func (s *Store) Away(sh Share) error {
+	if sh.State != Fetching && sh.State != Paused {
+		return nil
+	}
+	rec, err := s.record(tagDownload, sh.Root)
+	if err != nil {
+		return nil
+	}
+	return rec.away()
+}
