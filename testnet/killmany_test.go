@@ -98,6 +98,7 @@ func (k *killer) killShare(peer *testnet.Peer, dir, source, cid string) {
 	own := filepath.Join(dir, "own")
 	k.check(os.CopyFS(own, os.DirFS(source)))
 	k.run(peer, "share", "share", "--json", own)
+	k.restart(peer)
 	if peer == k.solo {
 		k.shareUntil(peer, own, cid)
 	} else if res := peer.Run("share", "--json", own); res.Code != 0 || !strings.Contains(res.Stdout, cid) {
@@ -150,6 +151,7 @@ func (k *killer) killGet(peer *testnet.Peer, dir, source string, files []string,
 	if !merge {
 		k.editPart(dir, around)
 	}
+	k.restart(peer)
 	k.finish(peer, dir, args, k.edited > edits)
 	for rel := range old { // what is not in the share stays
 		if !slices.Contains(files, rel) {
@@ -164,7 +166,7 @@ func (k *killer) killGet(peer *testnet.Peer, dir, source string, files []string,
 	k.must(peer, "rm", cid)
 }
 
-// run starts a command, kills it or the daemon that works for it at a random moment, and starts the daemon again.
+// run starts a command and kills it, or the daemon that works for it, at a random moment.
 func (k *killer) run(peer *testnet.Peer, kind string, args ...string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
@@ -198,6 +200,12 @@ func (k *killer) run(peer *testnet.Peer, kind string, args ...string) {
 	}
 	if peer == k.daemon {
 		peer.Kill()
+	}
+}
+
+// restart starts the daemon again, which goes on by itself.
+func (k *killer) restart(peer *testnet.Peer) {
+	if peer == k.daemon {
 		peer.Restart()
 	}
 }
