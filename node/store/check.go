@@ -138,7 +138,7 @@ func (s *Store) recheck(rec *record, misses int) (*record, error) {
 			fit = append(fit, row)
 			return nil
 		}
-		touched = touched || mayFit(rec.absPath(row), row.stat)
+		touched = touched || mayFit(rec.absPath(row), row)
 		if reason == "" {
 			reason = string(value)
 		}

@@ -107,7 +107,7 @@ func (s *Store) healPlace(ctx context.Context, rec *record, quiet time.Duration)
 		if err != nil {
 			return err
 		}
-		if !mayFit(rec.absPath(row), row.stat) {
+		if !mayFit(rec.absPath(row), row) {
 			return ctx.Err()
 		}
 		fi, err := os.Stat(rec.absPath(row))
@@ -138,10 +138,11 @@ func (s *Store) healPlace(ctx context.Context, rec *record, quiet time.Duration)
 	return v.report.OK > 0, later, nil
 }
 
-// mayFit tells whether the file at path may hold what was shared, though its stat does not say so.
-func mayFit(path string, was chunker.FileStat) bool {
+// mayFit tells whether the file at path may hold what was shared, though its stat does not say so. The size is that of the
+// content: a stat may be of a file that was cut or damaged when it was hashed last.
+func mayFit(path string, r *row) bool {
 	fi, err := os.Stat(path)
-	return err == nil && fi.Mode().IsRegular() && fi.Size() == was.Size
+	return err == nil && fi.Mode().IsRegular() && fi.Size() == r.cut.size
 }
 
 // passes tells whether a file is not to be looked at, and keeps what is known of it.

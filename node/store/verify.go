@@ -137,10 +137,10 @@ func (v *verifier) file(ctx context.Context, r *row) error {
 	}
 	why := unfit(fi, err, r.stat)
 	if err != nil || !fi.Mode().IsRegular() {
-		v.missing(r, abs, why)
+		v.missing(r, abs, FileMissing, why)
 		return nil
 	}
-	if why == "" && !marked && !v.full && v.whole(r) {
+	if why == "" && !marked && !v.full && v.whole(r) && fi.Size() == r.cut.size {
 		v.mu.Lock()
 		defer v.mu.Unlock()
 		v.report.Files++
@@ -153,7 +153,11 @@ func (v *verifier) file(ctx context.Context, r *row) error {
 	}
 	after, err := f.Stat()
 	if err != nil || !chunker.StatOf(after).Same(chunker.StatOf(fi)) {
-		v.missing(r, abs, "is changing right now")
+		v.missing(r, abs, FileMissing, "is changing right now")
+		return nil
+	}
+	if fi.Size() > r.cut.size && good.count() == r.cut.leaves { // every chunk is right, and the file is another
+		v.missing(r, abs, FileChanged, fmt.Sprintf("grew from %d to %d bytes", r.cut.size, fi.Size()))
 		return nil
 	}
 	v.done(r, abs, why, chunker.StatOf(fi), good)
@@ -245,12 +249,16 @@ func (v *verifier) hashLeaves(ctx context.Context, f *os.File, r *row, good bitm
 	return nil
 }
 
-// missing reports a file that cannot be read.
-func (v *verifier) missing(r *row, abs, why string) {
+// missing reports a file that is not served as it is.
+func (v *verifier) missing(r *row, abs string, st FileStatus, why string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.report.Files++
-	v.bad(r, FileMissing, r.cut.leaves, called(r, abs)+" "+why)
+	leaves := r.cut.leaves
+	if st == FileChanged { // all of what was shared is in it
+		leaves = 0
+	}
+	v.bad(r, st, leaves, called(r, abs)+" "+why)
 	v.unfit[string(keyFile(tagBad, v.rec.id, r.leaf, r.entry))] = called(r, abs) + " " + why
 }
 
