@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -50,7 +51,7 @@ func (p *probe) close() error { return errors.Join(p.dir.Close(), p.parent.Remov
 
 // make creates a file that must not be there; false: it cannot be.
 func (p *probe) make(name string) bool {
-	local, err := filepath.Localize(name)
+	local, err := localName(name)
 	if err != nil {
 		return false
 	}
@@ -63,10 +64,18 @@ func (p *probe) make(name string) bool {
 
 func (p *probe) remove(names ...string) {
 	for _, name := range names {
-		if local, err := filepath.Localize(name); err == nil {
+		if local, err := localName(name); err == nil {
 			_ = p.dir.Remove(local)
 		}
 	}
+}
+
+// localName is a name as this system writes it. A name that a user gave may have bytes that are no text, which Unix takes.
+func localName(name string) (string, error) {
+	if runtime.GOOS != "windows" && !utf8.ValidString(name) && elementOf(name) {
+		return name, nil
+	}
+	return filepath.Localize(name)
 }
 
 // lists tells whether the only name there is this one, as the disk gives it back: some show all in lower case, some spell accents
