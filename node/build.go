@@ -56,14 +56,8 @@ func outsideHomes(path string) error {
 	if fi, err := os.Stat(path); err != nil || !fi.IsDir() {
 		path = filepath.Dir(path)
 	}
-	for {
-		if store.IsHome(path) {
-			return fmt.Errorf("%w: %s", chunker.ErrExcluded, path)
-		}
-		up := filepath.Dir(path)
-		if up == path {
-			return nil
-		}
-		path = up
+	if home := store.HomeAround(path); home != "" {
+		return fmt.Errorf("%w: %s", chunker.ErrExcluded, home)
 	}
+	return nil
 }

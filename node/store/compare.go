@@ -134,7 +134,7 @@ func (c *comparison) walk(ctx context.Context, g *errgroup.Group) error {
 			continue
 		}
 		if e.Kind == chunker.Dir && v.refusal != nil {
-			blocked = len(c.verdicts)
+			skip, blocked = e.Path, len(c.verdicts)
 		}
 		c.verdicts = append(c.verdicts, *v)
 	}
@@ -152,6 +152,8 @@ func (c *comparison) look(i int, e *chunker.Entry, fi fs.FileInfo, err error) *v
 		return c.left(i, Refusal{Why: whyLink})
 	case e.Kind == chunker.Dir && !mode.IsDir():
 		return c.left(i, Refusal{Why: whyNoDir})
+	case e.Kind == chunker.Dir && IsHome(c.t.path(c.d.sel.rel(e.Path))):
+		return c.left(i, Refusal{Why: whyHome})
 	case e.Kind == chunker.Dir:
 		return &verdict{entry: i, kept: true}
 	case mode.IsDir():

@@ -48,6 +48,22 @@ func IsHome(dir string) bool {
 	return false
 }
 
+// HomeAround is the home of a shoal node that dir is or lies in, whatever symlinks lead there; "": there is none.
+func HomeAround(dir string) string {
+	dir, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return "" // who opens it tells
+	}
+	for !IsHome(dir) {
+		up := filepath.Dir(dir)
+		if up == dir {
+			return ""
+		}
+		dir = up
+	}
+	return dir
+}
+
 // openHome makes and locks the directory and checks its format version. fresh: nothing
 // was ever kept here. mayRead: a home that cannot be written is opened for reading.
 func openHome(home string, mayRead bool) (lock *os.File, fresh, readOnly bool, err error) {

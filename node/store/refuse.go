@@ -47,6 +47,7 @@ const (
 	whyDir     = "is a directory; the share has a file there"
 	whyNoDir   = "is a file; the share has a directory there"
 	whyLink    = "is a symlink; the share has something else there"
+	whyHome    = "is the home of a shoal node; nothing is fetched into one"
 	whySpecial = "is neither a file nor a directory"
 )
 

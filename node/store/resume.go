@@ -94,6 +94,9 @@ func (t Target) checked() (Target, error) {
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !fi.IsDir() {
 		return t, fmt.Errorf("open destination %s: %w", dir, ErrNoDir)
 	}
+	if home := HomeAround(dir); home != "" {
+		return t, &BlockedError{Path: home, Why: whyHome}
+	}
 	return t, fsError("open destination", dir, err)
 }
 

@@ -129,6 +129,8 @@ func (d *Download) lookAt(final string) (*dest, error) {
 		return nil, d.blocked(final, Refusal{Why: whyNoDir})
 	case !tree && fi.IsDir():
 		return nil, d.blocked(final, Refusal{Why: whyDir})
+	case tree && IsHome(d.dst.beside(final).path("")):
+		return nil, d.blocked(final, Refusal{Why: whyHome})
 	}
 	return d.dst.beside(final), nil
 }
