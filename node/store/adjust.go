@@ -159,11 +159,13 @@ func (s *Store) GiveUp(root cid.Cid, pause bool) error {
 // drop forgets an unfinished download and deletes its .part, wherever that lies.
 func (s *Store) drop(root cid.Cid) error {
 	parts, err := s.partsOf(root)
+	var rec *record
 	if err == nil {
-		_, err = s.forget(tagDownload, root)
+		rec, err = s.forget(tagDownload, root)
 	}
 	for _, part := range parts {
 		if err == nil {
+			part.written = rec.written
 			err = removePart(part)
 		}
 	}

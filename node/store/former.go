@@ -78,7 +78,9 @@ func (s *Store) partsOf(root cid.Cid) ([]*record, error) {
 	formers, err := s.formers(rec.id)
 	parts := []*record{rec}
 	for _, f := range formers {
-		parts = append(parts, &record{dir: f.dir, part: f.part, tree: f.tree, made: true, partInode: f.inode})
+		parts = append(parts, &record{
+			dir: f.dir, part: f.part, tree: f.tree, made: true, partInode: f.inode, sub: f.sub, rename: rec.rename,
+		})
 	}
 	return parts, err
 }

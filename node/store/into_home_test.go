@@ -38,7 +38,7 @@ func TestIntoHome(t *testing.T) {
 			if err == nil {
 				err = d.Settle(context.Background(), nil)
 			}
-			d.GiveUp(false)
+			_ = d.GiveUp(false)
 		}
 		var blocked *store.BlockedError
 		if !errors.As(err, &blocked) || blocked.Replaceable {

@@ -10,6 +10,8 @@ import (
 	"sync"
 
 	"shoal/chunker"
+
+	"github.com/ipfs/go-cid"
 )
 
 var errForeign = fmt.Errorf("%w: another program made it; run the same command again", ErrExists)
@@ -150,7 +152,76 @@ func removePart(rec *record) error {
 	if err != nil || !rec.isOurs(fi) {
 		return nil
 	}
-	return fsError("delete", filepath.Join(rec.dir, rec.part), removeAll(dir, rec.part))
+	if rec.tree && !rec.rename { // names that were made to fit the disk are not known any more
+		err = rec.removeWritten(dir)
+	} else {
+		err = removeAll(dir, rec.part)
+	}
+	return fsError("delete", filepath.Join(rec.dir, rec.part), err)
+}
+
+// removeWritten deletes of a .part that is a directory what has the names of the share. What somebody else put there stays, and
+// with it the directories where it lies.
+func (r *record) removeWritten(parent *os.Root) error {
+	dir, err := parent.OpenRoot(r.part)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	sel := newSelection(r.sub, nil)
+	for _, e := range r.written { // a recorded mode may forbid what follows
+		if e.Kind != chunker.Dir || !within(e.Path, r.sub) || e.Path == r.sub {
+			continue
+		}
+		rel := filepath.FromSlash(sel.below(e.Path))
+		if fi, err := dir.Lstat(rel); err == nil && fi.IsDir() && fi.Mode().Perm()&0o700 != 0o700 {
+			_ = dir.Chmod(rel, 0o700) // what cannot be deleted, Remove tells
+		}
+	}
+	for i := len(r.written) - 1; i >= 0; i-- {
+		e := &r.written[i]
+		if !within(e.Path, r.sub) || e.Path == r.sub {
+			continue
+		}
+		rel := filepath.FromSlash(sel.below(e.Path))
+		fi, err := dir.Lstat(rel)
+		if err != nil || !isA(fi, e.Kind) {
+			continue
+		}
+		if err := dir.Remove(rel); err != nil && e.Kind != chunker.Dir && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	_ = parent.Remove(r.part) // only if nothing is left in it
+	return nil
+}
+
+// isA tells whether fi is of the kind.
+func isA(fi fs.FileInfo, kind chunker.Kind) bool {
+	switch kind {
+	case chunker.Dir:
+		return fi.IsDir()
+	case chunker.Symlink:
+		return fi.Mode()&fs.ModeSymlink != 0
+	}
+	return fi.Mode().IsRegular()
+}
+
+// written are the entries of an unfinished download, as far as they are known.
+func (s *Store) written(root cid.Cid) []chunker.Entry {
+	rec, err := s.record(tagDownload, root)
+	if err != nil || !rec.tree {
+		return nil
+	}
+	x, err := newIndexer(rec.id, rec.root, s.cfg.Limits)
+	if err == nil {
+		err = s.replay(x, nowhere)
+	}
+	if err != nil {
+		s.cfg.Logger.Warn("what was fetched stays", "path", rec.path(), "error", err)
+		return nil
+	}
+	return x.layout.Entries()
 }
 
 // inodeOf is 0 for nil and where the system does not tell.

@@ -54,6 +54,8 @@ type record struct {
 	leftOut    string // share: what a fetch left out of what was wanted, a clause; "": nothing
 
 	excludes []string // share: patterns of the names inside it that were left out
+
+	written []chunker.Entry // download that was forgotten: what may lie in its .part; not stored
 }
 
 const (

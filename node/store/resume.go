@@ -157,7 +157,7 @@ func (d *Download) finished(sh Share) error {
 	// An unfinished download to this place has become pointless.
 	old, err := d.s.record(tagDownload, sh.Root)
 	if err == nil && filepath.Join(old.dir, old.title()) == sh.Path {
-		if _, err = d.s.forget(tagDownload, sh.Root); err == nil {
+		if old, err = d.s.forget(tagDownload, sh.Root); err == nil {
 			err = removePart(old)
 		}
 	}

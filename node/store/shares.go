@@ -6,6 +6,8 @@ import (
 	"sort"
 	"time"
 
+	"shoal/chunker"
+
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/ipfs/go-cid"
 )
@@ -214,6 +216,10 @@ func (s *Store) Remove(root cid.Cid) error {
 
 // forget drops a record durably, then its rows. A crash in between is completed by Open.
 func (s *Store) forget(tag byte, root cid.Cid) (*record, error) {
+	var written []chunker.Entry
+	if tag == tagDownload {
+		written = s.written(root)
+	}
 	s.mu.Lock()
 	rec, err := s.record(tag, root)
 	if err == nil {
@@ -228,6 +234,7 @@ func (s *Store) forget(tag byte, root cid.Cid) (*record, error) {
 		return nil, err
 	}
 	s.gen.Add(1)
+	rec.written = written
 	if s.writable() != nil {
 		return rec, nil // the next Open drops the rows
 	}
