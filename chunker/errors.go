@@ -1,6 +1,9 @@
 package chunker
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // Errors that callers branch on. All others are plain errors of the file
 // system or of a callback, wrapped with the path or CID they concern.
@@ -15,6 +18,8 @@ var (
 	ErrUnsupported = errors.New("unsupported")
 	// ErrMalformed: bytes or text that break the format they claim to be in.
 	ErrMalformed = errors.New("malformed")
+	// ErrPattern: a line of IgnoreFile, or a pattern, that cannot be read. It is an ErrMalformed.
+	ErrPattern = fmt.Errorf("%w pattern", ErrMalformed)
 	// ErrLimit: a DAG or tree beyond its Limits.
 	ErrLimit = errors.New("limit exceeded")
 	// ErrMismatch: a block whose hash is not the one asked for.

@@ -34,7 +34,7 @@ func ParseIgnore(patterns ...string) (Ignore, error) {
 	var ig Ignore
 	for _, p := range patterns {
 		if strings.TrimSpace(p) == "" || strings.ContainsAny(p, "\n\r\x00") {
-			return Ignore{}, fmt.Errorf("%w: empty pattern or more than one line: %q", ErrMalformed, p)
+			return Ignore{}, fmt.Errorf("%w: empty, or more than one line: %q", ErrPattern, p)
 		}
 		if err := ig.add("", p); err != nil {
 			return Ignore{}, err
@@ -66,7 +66,7 @@ func (ig *Ignore) add(dir, line string) error {
 		p += "/*"
 	}
 	if p == "" || !doublestar.ValidatePattern(p) {
-		return fmt.Errorf("%w: pattern %q", ErrMalformed, line)
+		return fmt.Errorf("%w: %q", ErrPattern, line)
 	}
 	r.pattern = p
 	ig.rules = append(ig.rules, r)

@@ -34,7 +34,7 @@ func diagnose(e api.Evidence) []api.Cause {
 
 // rules are asked in this order: what explains everything before what explains a part.
 var rules = [...]func(*facts) []api.Cause{
-	atWork, unwritable, failedHere, notServed, changedHere, paused,
+	atWork, unwritable, failedHere, notServed, changedHere, namesLeftOut, paused,
 	tooFast, shortOfChunks, pace,
 	sentDamaged, lostToChange, lostChunks, distrusted, choked, stalled,
 	outOfReach, noNetwork, nobody, ready, undialled, fine,
@@ -129,7 +129,7 @@ func failedHere(c *facts) []api.Cause {
 func notServed(c *facts) []api.Cause {
 	switch {
 	case !c.NoDaemon:
-	case c.State == api.StateComplete || c.State == api.StateChanged:
+	case c.State == api.StateComplete || c.State == api.StateChanged || c.State == api.StatePartial:
 		return cause(api.CauseNoDaemon, "`shoal daemon` serves it.", "It is here, but no daemon runs: nobody can get it from here.")
 	case c.State == api.StatePaused:
 		return cause(api.CauseNoDaemon, "`shoal get` goes on where it stopped; `shoal daemon` does so in the background, unless it was paused.",
@@ -313,6 +313,14 @@ func undialled(c *facts) []api.Cause {
 		return nil
 	}
 	return cause(api.CauseNotConnected, "Ask again in some seconds.", "%s known that may have it, and not connected yet.", are(n, "peer is", "peers are"))
+}
+
+// namesLeftOut: the last fetch left names out.
+func namesLeftOut(c *facts) []api.Cause {
+	if c.State != api.StatePartial {
+		return nil
+	}
+	return cause(api.CauseExists, "`shoal get` lists what is in the way; move that, or choose another destination with -o.", "The fetch has ended, but not all of it is here: %s.", c.Reason)
 }
 
 // fine: it is here.

@@ -64,6 +64,8 @@ func TestDiagnose(t *testing.T) {
 	}{
 		{"whole", state(api.StateComplete, false), []api.CauseCode{api.CauseOK}, "Nothing is wrong"},
 		{"whole, not served", state(api.StateComplete, true), []api.CauseCode{api.CauseNoDaemon}, "nobody can get it"},
+		{"partial", state(api.StatePartial, false), []api.CauseCode{api.CauseExists}, "not all of it is here"},
+		{"partial, not served", state(api.StatePartial, true), []api.CauseCode{api.CauseNoDaemon, api.CauseExists}, "nobody can get it"},
 		{"changed", state(api.StateChanged, false), []api.CauseCode{api.CauseChangedHere}, "files have changed"},
 		{"checking", state(api.StateChecking, false), []api.CauseCode{api.CauseChecking}, "being checked"},
 		{"finishing", state(api.StateFinishing, false), []api.CauseCode{api.CauseOK}, "all of it is here"},

@@ -96,6 +96,7 @@ func userError(err error) error {
 		{chunker.ErrExcluded, api.Invalid, "A home holds the node's private key: it is never shared."},
 		{chunker.ErrNotFile, api.Invalid, "Only files and directories can be shared."},
 		{chunker.ErrLimit, api.Unsupported, ""},
+		{chunker.ErrPattern, api.Invalid, "The lines of a .shoalignore file are those of a .gitignore file: mend that one, or delete it."},
 		{chunker.ErrMalformed, api.Damaged, "What this CID names is not a well-formed file or directory."},
 		{store.ErrNoMatch, api.NotFound, "`shoal ls CID` lists what is in a share."},
 		{store.ErrConflict, api.Conflict, "Finish that first, or fetch the whole root: what has come is kept. `shoal rm` would drop it, and delete what has come so far."},

@@ -1,10 +1,13 @@
 package node
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -52,7 +55,9 @@ func (n *Node) output(root cid.Cid, sub, name, out string) (dir, _ string, err e
 	case !into:
 		return filepath.Dir(out), filepath.Base(out), nil
 	}
-	if err := os.MkdirAll(out, 0o777); err != nil {
+	if err := os.MkdirAll(out, 0o777); errors.Is(err, fs.ErrExist) || errors.Is(err, syscall.ENOTDIR) {
+		return "", "", api.Errorf(api.Exists, "create %s: %w", out, err).WithHint("A file or a symlink to nothing is in the way; choose another destination with -o.")
+	} else if err != nil {
 		return "", "", userError(store.FileError("create", out, err))
 	}
 	return out, name, nil
@@ -64,9 +69,13 @@ func renamed(req api.GetRequest, path string) []api.Renamed {
 	if err != nil || link.Path != "" || link.Filename == "" {
 		return nil
 	}
-	dir, is := filepath.Dir(path), filepath.Base(path)
-	if is == link.Filename || dir != filepath.Clean(req.Dir) && (req.Output == "" || dir != filepath.Clean(req.Output)) {
-		return nil // or -o names it
+	into := req.Dir
+	if req.Output != "" {
+		into = req.Output // else it names the result itself
+	}
+	is := filepath.Base(path)
+	if is == link.Filename || filepath.Dir(path) != filepath.Clean(into) {
+		return nil
 	}
 	return []api.Renamed{{From: link.Filename, To: is}}
 }

@@ -38,6 +38,8 @@ func (q *inquiry) here(ctx context.Context, e *api.Evidence, f *fetch) error {
 		e.Missing = max(s.Size-s.HaveBytes, 0)
 	}
 	switch {
+	case s.State == store.Complete && s.LeftOut != "":
+		e.State, e.Reason, e.Missing = api.StatePartial, s.LeftOut, 0
 	case s.State == store.Complete:
 		e.State, e.Missing = api.StateComplete, 0
 	case s.State == store.Changed:

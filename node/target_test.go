@@ -1,0 +1,33 @@
+package node
+
+import (
+	"path/filepath"
+	"testing"
+
+	"shoal/node/api"
+)
+
+// TestRenamed: a result is said to have another name than its link only where the name that was asked for could not be used, and
+// not where -o names it.
+func TestRenamed(t *testing.T) {
+	const link = "ipfs://bafkreifzjut3te7nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e?filename=one"
+	dir := t.TempDir()
+	for _, row := range []struct {
+		output, path string
+		want         int
+	}{
+		{"", "one", 0},
+		{"", "one_", 1},
+		{"other", "other", 0},
+		{"sub", "sub/one", 0},
+		{"sub", "sub/one_", 1},
+	} {
+		req := api.GetRequest{Link: link, Dir: dir}
+		if row.output != "" {
+			req.Output = filepath.Join(dir, row.output)
+		}
+		if got := renamed(req, filepath.Join(dir, row.path)); len(got) != row.want {
+			t.Errorf("-o %q, at %s: %v", row.output, row.path, got)
+		}
+	}
+}
