@@ -19,6 +19,9 @@ func (n *Node) Move(ctx context.Context, req api.MoveRequest, progress func(api.
 		return result, api.Errorf(api.Invalid, "from and to must be absolute paths")
 	}
 	from, to := filepath.Clean(req.From), filepath.Clean(req.To)
+	if from == to {
+		return result, api.Errorf(api.Invalid, "the old and the new path are the same: %s", to).WithHint("shoal moves no files: move it first, then name where it is now.")
+	}
 	start, report := time.Now(), newReporter(progress)
 	moved, err := n.store.Move(ctx, from, to, func(bytes int64) {
 		report.rate(api.Progress{State: api.StateChecking, Name: filepath.Base(from), Bytes: bytes})

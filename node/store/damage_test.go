@@ -70,6 +70,10 @@ func match(t *testing.T, home, pattern string) []string {
 func TestIndexGone(t *testing.T) {
 	for name, harm := range map[string]func(t *testing.T, home string){
 		"directory": func(t *testing.T, home string) { os.RemoveAll(filepath.Join(home, "index")) },
+		"file": func(t *testing.T, home string) {
+			os.RemoveAll(filepath.Join(home, "index"))
+			os.WriteFile(filepath.Join(home, "index"), []byte("x"), 0o600)
+		},
 		"emptied": func(t *testing.T, home string) {
 			os.RemoveAll(filepath.Join(home, "index"))
 			os.Mkdir(filepath.Join(home, "index"), 0o700)

@@ -93,10 +93,13 @@ func (s *Store) openIndex(fresh bool) error {
 	if err := s.spare.fill(); err != nil && !isExhausted(err) {
 		return err
 	}
-	if _, err := os.Stat(dir); err != nil && !fresh {
-		if errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("open index %s: %w: the directory is gone", dir, ErrIndexDamaged)
-		}
+	switch fi, err := os.Stat(dir); {
+	case err == nil && !fi.IsDir():
+		return fmt.Errorf("open index %s: %w: it is no directory", dir, ErrIndexDamaged)
+	case err == nil || fresh:
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("open index %s: %w: the directory is gone", dir, ErrIndexDamaged)
+	default:
 		return fsError("open index", dir, err)
 	}
 	e, err := s.openEngine(fresh)

@@ -28,7 +28,8 @@ type Moved struct {
 // user's is touched. A file that is the same by its stat is taken for what it was; the time of change alone may
 // differ where the shared path itself is a file, as a rename sets that. Others are hashed, as by Verify: after a move to
 // another disk all. ErrNotFound: nothing is shared there; fs.ErrNotExist: nothing is at to; ErrTaken; ErrChanged: nothing
-// of what was shared is at to, and nothing is recorded.
+// of what was shared is at to, and nothing is recorded. Of several shares those that cannot move stay as they are, with
+// the reason in Bad, and the others move.
 func (s *Store) Move(ctx context.Context, from, to string, progress func(bytes int64)) ([]Moved, error) {
 	places, err := s.placesUnder(from)
 	if err != nil {
@@ -43,19 +44,38 @@ func (s *Store) Move(ctx context.Context, from, to string, progress func(bytes i
 	}
 	var done []Moved
 	var hashed int64
+	var failed error
+	moved := 0
 	for _, rec := range places {
 		m, err := s.movePlace(ctx, rec, from, to, func(bytes int64) {
 			if progress != nil {
 				progress(hashed + bytes)
 			}
 		})
-		if err != nil {
+		if err != nil && (len(places) == 1 || !errors.Is(err, ErrChanged) && !errors.Is(err, ErrTaken)) {
 			return done, fmt.Errorf("move %s: %w", rec.path(), err)
+		}
+		if err != nil {
+			m.stayed(rec, err)
+			if failed == nil {
+				failed = fmt.Errorf("move %s: %w", rec.path(), err)
+			}
+		} else {
+			moved++
 		}
 		hashed += m.Bytes
 		done = append(done, m)
 	}
+	if moved == 0 {
+		return nil, failed
+	}
 	return done, nil
+}
+
+// stayed makes m the report on a place that is left as it was.
+func (m *Moved) stayed(rec *record, why error) {
+	m.Share = rec.share()
+	m.Bad = []FileReport{{Place: m.From, Status: FileChanged, Reason: "not moved: " + why.Error()}}
 }
 
 // placesUnder lists what is shared at path and below it.
@@ -123,7 +143,7 @@ func rebased(path, from, to string) string {
 func (s *Store) movePlace(ctx context.Context, rec *record, from, to string, progress func(int64)) (Moved, error) {
 	m := Moved{From: rec.path(), To: rebased(rec.path(), from, to)}
 	if m.From == m.To {
-		return m, fmt.Errorf("%w: it is there already", ErrTaken)
+		return m, fmt.Errorf("it is at %s already", m.To)
 	}
 	now, _, err := s.idsAt(m.To)
 	if err == nil {

@@ -42,6 +42,9 @@ func (s *Store) existing(ctx context.Context, t Target) (Share, bool, error) {
 	if rec, err := s.record(tagDownload, t.Root); err == nil && (rec.placing || len(rec.selects) > 0) {
 		return Share{}, false, nil
 	}
+	if places, err := s.placesOf(t.Root, false); err != nil || len(places) > 0 && places[0].tree {
+		return Share{}, false, err // the share is a directory: Force would not replace the file
+	}
 	sh, same, err := s.adopt(ctx, t.Root, final, fi, t.Checked)
 	if err == nil && !same {
 		err = &BlockedError{Path: final, Replaceable: true}

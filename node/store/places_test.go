@@ -427,3 +427,39 @@ func TestMove(t *testing.T) {
 		t.Errorf("%d rows of garbage, %v", n, err)
 	}
 }
+
+// TestMoveSome moves a directory with several shares, one of which went elsewhere: that one stays as it was, with the
+// reason, and does not keep the others from their new place.
+func TestMoveSome(t *testing.T) {
+	ctx := context.Background()
+	s := open(t, t.TempDir(), always())
+	dir := t.TempDir()
+	from, to := filepath.Join(dir, "from"), filepath.Join(dir, "to")
+	makeTree(t, from, map[string]string{"a": "first", "b": "second", "c": "third"})
+	gone := share(t, s, filepath.Join(from, "a"), chunker.Config{})
+	var others []store.Share
+	for _, name := range []string{"b", "c"} {
+		others = append(others, share(t, s, filepath.Join(from, name), chunker.Config{}))
+	}
+	if err := errors.Join(os.Remove(filepath.Join(from, "a")), os.Rename(from, to)); err != nil {
+		t.Fatal(err)
+	}
+	moved, err := s.Move(ctx, from, to, nil)
+	if err != nil || len(moved) != 3 {
+		t.Fatalf("%+v, %v", moved, err)
+	}
+	if m := moved[0]; !m.Share.Root.Equals(gone.Root) || len(m.Bad) != 1 || m.Share.Path != gone.Path {
+		t.Errorf("%+v", m)
+	}
+	for i, want := range others {
+		if m := moved[i+1]; !m.Share.Root.Equals(want.Root) || len(m.Bad) != 0 || filepath.Dir(m.Share.Path) != to {
+			t.Errorf("%+v", m)
+		}
+		if err := readAll(s, want); err != nil {
+			t.Error(err)
+		}
+	}
+	if moved, err = s.Move(ctx, from, to, nil); !errors.Is(err, store.ErrChanged) {
+		t.Errorf("what is left: %+v, %v", moved, err)
+	}
+}
