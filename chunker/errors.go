@@ -19,7 +19,7 @@ var (
 	// ErrMalformed: bytes or text that break the format they claim to be in.
 	ErrMalformed = errors.New("malformed")
 	// ErrPattern: a line of IgnoreFile, or a pattern, that cannot be read. It is an ErrMalformed.
-	ErrPattern = fmt.Errorf("%w pattern", ErrMalformed)
+	ErrPattern = fmt.Errorf("%w", ErrMalformed)
 	// ErrLimit: a DAG or tree beyond its Limits.
 	ErrLimit = errors.New("limit exceeded")
 	// ErrMismatch: a block whose hash is not the one asked for.

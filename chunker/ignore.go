@@ -66,7 +66,7 @@ func (ig *Ignore) add(dir, line string) error {
 		p += "/*"
 	}
 	if p == "" || !doublestar.ValidatePattern(p) {
-		return fmt.Errorf("%w: %q", ErrPattern, line)
+		return fmt.Errorf("%w: pattern %q", ErrPattern, line)
 	}
 	r.pattern = p
 	ig.rules = append(ig.rules, r)

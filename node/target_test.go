@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"shoal/chunker"
 	"shoal/node/api"
 )
 
@@ -29,5 +30,13 @@ func TestRenamed(t *testing.T) {
 		if got := renamed(req, filepath.Join(dir, row.path)); len(got) != row.want {
 			t.Errorf("-o %q, at %s: %v", row.output, row.path, got)
 		}
+	}
+}
+
+// TestBadPattern: a line that cannot be read is the user's to mend, and no damaged content.
+func TestBadPattern(t *testing.T) {
+	_, err := chunker.ParseIgnore("[a")
+	if e := api.AsError(userError(err)); e.Code != api.Invalid {
+		t.Errorf("code %s, want %s: %v", e.Code, api.Invalid, err)
 	}
 }
