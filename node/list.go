@@ -188,7 +188,8 @@ func (n *Node) Remove(ctx context.Context, ref string) (api.Share, error) {
 		}
 	}
 	if n.dht != nil {
-		if err := n.dht.Unprovide(ctx, root); err != nil {
+		err := n.dht.Unprovide(ctx, root)
+		if err != nil && !errors.Is(err, store.ErrNoSpace) { // a removal needs no space: what is announced and not shared is withdrawn at the next start
 			return s, fmt.Errorf("withdraw %s: %w", root, err)
 		}
 	}

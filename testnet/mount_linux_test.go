@@ -1,7 +1,9 @@
 package testnet_test
 
 import (
+	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -73,4 +75,30 @@ func TestWhyFull(t *testing.T) {
 	full.judge(t, fetcher, shared.CID)
 	fetcher.Stop()
 	full.judge(t, fetcher, shared.CID)
+}
+
+// TestRemoveHomeFull removes shares while the disk of the home is full.
+func TestRemoveHomeFull(t *testing.T) {
+	t.Parallel()
+	peer := testnet.Start(t, 1, testnet.Options{}).Peers[0]
+	peer.Stop()
+	mount(t, peer.Home(), "size=64m")
+	peer.Restart()
+	path := testnet.RandomFile(t, peer.Path("original"), chunk, 1)
+	peer.Share(path)
+	fill, err := os.Create(filepath.Join(peer.Home(), "fill"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer fill.Close()
+	for data := make([]byte, 64<<10); err == nil; {
+		_, err = fill.Write(data)
+	}
+	if !errors.Is(err, syscall.ENOSPC) {
+		t.Fatal(err)
+	}
+	peer.Must("rm", path)
+	if r := peer.Must("ls"); strings.Contains(r, "original") {
+		t.Errorf("still shared: %s", r)
+	}
 }
