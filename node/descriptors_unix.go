@@ -9,7 +9,7 @@ import (
 )
 
 // leastDescriptors are what a node needs to serve and fetch at all. The Go runtime has raised the soft limit to the hard one.
-const leastDescriptors = 32
+const leastDescriptors = 48
 
 // checkDescriptors refuses to start where accepting a connection would already fail.
 func checkDescriptors() error {

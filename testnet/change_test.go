@@ -51,7 +51,7 @@ func TestChanged(t *testing.T) {
 				t.Fatal(err)
 			}
 			dest := fetcher.Path(row.name)
-			fetcher.Fails(3, "get", shared.Link, "-o", dest, "--timeout", "1500ms")
+			fetcher.Fails(4, "get", shared.Link, "-o", dest, "--timeout", "1500ms")
 			if s, _ := sharer.FindShare(shared.CID); s.State != api.StateChanged || s.Reason == "" {
 				t.Errorf("the sharer lists it as %s, reason %q", s.State, s.Reason)
 			}

@@ -68,8 +68,12 @@ func TestWhyFull(t *testing.T) {
 	t.Parallel()
 	lab := testnet.Start(t, 2, testnet.Options{})
 	sharer, fetcher := lab.Peers[0], lab.Peers[1]
-	mount(t, fetcher.Path("disk"), "size=12m")
-	shared := sharer.Share(testnet.RandomFile(t, sharer.Path("original"), 16*chunk, 1))
+	mount(t, fetcher.Path("disk"), "size=24m")
+	shared := sharer.Share(testnet.RandomFile(t, sharer.Path("original"), 16*chunk, 1), "--limit-up", "2MB/s")
+	started := fetcher.Fetch(shared.Link, fetcher.Path("disk", "copy"))
+	started.UntilBytes(chunk)
+	started.Interrupt()
+	testnet.RandomFile(t, fetcher.Path("disk", "other"), 16*chunk, 2)
 	fetcher.Fails(5, "get", shared.Link, "-o", fetcher.Path("disk", "copy"))
 	full := fault{cause: api.CauseNoSpace, exit: 5, says: "The disk at the destination is full"}
 	full.judge(t, fetcher, shared.CID)
