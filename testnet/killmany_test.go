@@ -333,8 +333,7 @@ func (k *killer) oldOrNew(source, dest string, files []string, old map[string]st
 // it is not its own: the .part itself, not what is in it.
 func (k *killer) editPart(dir string, around map[string]string) {
 	top := filepath.Join(dir, "copy.part")
-	fi, err := os.Lstat(top)
-	if err != nil {
+	if _, err := os.Lstat(top); err != nil {
 		return // nothing has come
 	}
 	k.edited++
@@ -361,7 +360,8 @@ func (k *killer) editPart(dir string, around map[string]string) {
 			return
 		}
 		path := files[k.rng.IntN(len(files))]
-		if fi, err = os.Lstat(path); err != nil || !fi.Mode().IsRegular() {
+		fi, err := os.Lstat(path)
+		if err != nil || !fi.Mode().IsRegular() {
 			continue
 		}
 		k.check(k.damage(path, fi))

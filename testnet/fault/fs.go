@@ -59,10 +59,7 @@ func MountFS(t testing.TB, dir string) *FS {
 		t.Fatal(err)
 	}
 	data := &fs.LoopbackRoot{Path: f.Backing, Dev: uint64(st.Dev)}
-	data.NewNode = func(data *fs.LoopbackRoot, _ *fs.Inode, _ string, _ *syscall.Stat_t) fs.InodeEmbedder {
-		return &dirent{LoopbackNode: fs.LoopbackNode{RootData: data}, fs: f}
-	}
-	root := data.NewNode(data, nil, "", &st)
+	root := &dirent{LoopbackNode: fs.LoopbackNode{RootData: data}, fs: f}
 	data.RootNode = root
 	server, err := fs.Mount(dir, root, &fs.Options{MountOptions: fuse.MountOptions{Name: "shoalfault", FsName: f.Backing, DirectMount: os.Geteuid() == 0}})
 	if err != nil {
@@ -281,4 +278,9 @@ func (d *dirent) Statfs(ctx context.Context, out *fuse.StatfsOut) syscall.Errno 
 		out.Bavail = min(out.Bavail, out.Bfree)
 	}
 	return errno
+}
+
+// WrapChild makes what is below a faulty directory faulty too.
+func (d *dirent) WrapChild(context.Context, fs.InodeEmbedder) fs.InodeEmbedder {
+	return &dirent{LoopbackNode: fs.LoopbackNode{RootData: d.RootData}, fs: d.fs}
 }
