@@ -49,14 +49,21 @@ func (d sharedDatastore) GetSize(ctx context.Context, key datastore.Key) (int, e
 	return n, d.s.readError(err)
 }
 
-// Query goes through keys. Closing the Store ends it.
+// Query goes through keys. The result is read at once, so that none outlives an index that is closed or opened anew.
 func (d sharedDatastore) Query(ctx context.Context, q query.Query) (query.Results, error) {
 	if err := d.s.gate.enter(); err != nil {
 		return nil, err
 	}
 	defer d.s.gate.leave()
 	res, err := d.s.db.ds().Query(ctx, q)
-	return res, d.s.readError(err)
+	if err != nil {
+		return nil, d.s.readError(err)
+	}
+	entries, err := res.Rest()
+	if err != nil {
+		return nil, d.s.readError(err)
+	}
+	return query.ResultsWithEntries(q, entries), nil
 }
 
 // Sync makes the writes so far durable.

@@ -125,10 +125,11 @@ func (s *Store) reopen() error {
 		return err
 	}
 	s.gen.Add(1)
-	// From here on all of the old one's writes seem to succeed, so that it ends. One that stumbles over its own error
-	// does not, and costs its memory.
-	old.fs.running.Store(false)
-	go old.close()
+	// Nobody uses the old one. It is closed as it is, with a disk that refuses all: were its writes to succeed in the void, it
+	// would go on to compact, and read tables of the new one under the numbers that it gave to its own.
+	if err := old.db.Close(); err != nil {
+		s.cfg.Logger.Debug("the index that failed is closed", "error", firstLine(err.Error()))
+	}
 	return nil
 }
 
