@@ -392,24 +392,13 @@ func (t tree) files() tree {
 	return out
 }
 
-// grown says whether all that is wrong at name is that files have more at their end: what was shared is still in them, and either verdict
-// is fair.
-func (t tree) grown(name string, want tree) bool {
-	for path, i := range want {
-		if got, ok := t[join(name, path)]; !ok || got.kind != 'f' || !strings.HasPrefix(got.text, i.text) {
-			return false
-		}
-	}
-	return true
-}
-
 // rightPlaces tells of the places of a root which are right, and what is wrong with the others.
 func (p *modelPeer) rightPlaces(id string, w *world) (right []*place, wrong []string) {
 	for _, pl := range p.places[id] {
 		if bad := p.disk.wrong(pl.rel, pl.wide.files()); bad != "" {
 			wrong = append(wrong, bad)
 		}
-		if p.disk.wrong(pl.rel, pl.tree.files()) == "" || p.disk.grown(pl.rel, pl.tree.files()) {
+		if p.disk.wrong(pl.rel, pl.tree.files()) == "" {
 			right = append(right, pl)
 		}
 	}

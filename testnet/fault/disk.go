@@ -60,6 +60,7 @@ func NewDisk(t testing.TB, dir string, size int64) *Disk {
 	if err != nil {
 		t.Skipf("FUSE cannot be mounted here: %v", err)
 	}
+	keepFromChildren()
 	t.Cleanup(func() {
 		if err := server.Unmount(); err != nil {
 			t.Errorf("unmount %s: %v", dir, err)

@@ -29,6 +29,16 @@ func TestFSReads(t *testing.T) {
 	}
 }
 
+// TestNotInherited holds that no child keeps a mount alive whose server is gone.
+func TestNotInherited(t *testing.T) {
+	MountFS(t, filepath.Join(t.TempDir(), "mnt"))
+	out, err := exec.Command("sh", "-c", "ls -l /proc/self/fd").CombinedOutput()
+	must(t, err)
+	if strings.Contains(string(out), "/dev/fuse") {
+		t.Errorf("a child has it:\n%s", out)
+	}
+}
+
 func TestFSRoom(t *testing.T) {
 	f := MountFS(t, filepath.Join(t.TempDir(), "mnt"))
 	f.SetRoom(1 << 20)

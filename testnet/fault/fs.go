@@ -6,6 +6,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -65,12 +66,29 @@ func MountFS(t testing.TB, dir string) *FS {
 	if err != nil {
 		t.Skipf("FUSE cannot be mounted here: %v", err)
 	}
+	keepFromChildren()
 	t.Cleanup(func() {
 		if err := server.Unmount(); err != nil {
 			t.Errorf("unmount %s: %v", dir, err)
 		}
 	})
 	return f
+}
+
+// keepFromChildren keeps FUSE connections from being inherited: a child that holds one keeps it alive when the test is killed, and then
+// whoever touches the mount hangs for ever.
+func keepFromChildren() {
+	fds, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return
+	}
+	for _, e := range fds {
+		if to, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil && to == "/dev/fuse" {
+			if fd, err := strconv.Atoi(e.Name()); err == nil {
+				syscall.CloseOnExec(fd)
+			}
+		}
+	}
 }
 
 // FailReads makes reads that touch n bytes from off of the file with this base name fail with EIO, as a bad sector does.
