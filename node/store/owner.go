@@ -210,7 +210,7 @@ func isA(fi fs.FileInfo, kind chunker.Kind) bool {
 // written are the entries of an unfinished download, as far as they are known.
 func (s *Store) written(root cid.Cid) []chunker.Entry {
 	rec, err := s.record(tagDownload, root)
-	if err != nil || !rec.tree {
+	if err != nil { // that it is a tree is not known again yet after a move
 		return nil
 	}
 	x, err := newIndexer(rec.id, rec.root, s.cfg.Limits)
