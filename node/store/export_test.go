@@ -130,3 +130,6 @@ func (s *Store) Restat(root cid.Cid) error {
 
 // NoReserve lets Pebble meet a full disk itself.
 func (s *Store) NoReserve() { s.noReserve = true }
+
+// NoteProbe notes in a home that a probe lies at path.
+func NoteProbe(home, path string) { noteProbe(home, path) }

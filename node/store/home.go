@@ -23,6 +23,7 @@ const (
 	lockName   = "lock"
 	formatName = "format"
 	indexName  = "index"
+	probesName = "probes" // where names were being tried in destinations, see noteProbe
 )
 
 // FormatName is the file by which a home is known.

@@ -27,12 +27,15 @@ type probe struct {
 	known  map[string]bool // by name: it is taken
 	links  int             // 1: symlinks can be made; -1: they cannot; 0: not tried
 	err    error           // of the disk or this process, not of a name
+	note   string          // file in the home that names it, for the next start
 }
 
-// newProbe makes it. Of the same who, what a crash has left of it is taken away first.
-func newProbe(parent *os.Root, who string) (*probe, error) {
-	sum := sha256.Sum256([]byte(who))
-	p := &probe{parent: parent, name: fmt.Sprintf(".shoal-probe-%x", sum[:6]), known: map[string]bool{}}
+// newProbe makes it in dir, which parent has open, for a download of a root. Of the same download, what a crash has left of it is taken
+// away first; the next start takes away what is left of others.
+func newProbe(home string, parent *os.Root, dir, root string) (*probe, error) {
+	sum := sha256.Sum256([]byte(home + "\x00" + root))
+	p := &probe{parent: parent, name: fmt.Sprintf("%s%x", probePrefix, sum[:6]), known: map[string]bool{}}
+	p.note = noteProbe(home, filepath.Join(dir, p.name))
 	err := parent.Mkdir(p.name, 0o700)
 	if errors.Is(err, fs.ErrExist) {
 		if err = parent.RemoveAll(p.name); err == nil {
@@ -47,7 +50,50 @@ func newProbe(parent *os.Root, who string) (*probe, error) {
 	return p, err
 }
 
-func (p *probe) close() error { return errors.Join(p.dir.Close(), p.parent.RemoveAll(p.name)) }
+func (p *probe) close() error {
+	err := errors.Join(p.dir.Close(), p.parent.RemoveAll(p.name))
+	if err == nil && p.note != "" {
+		_ = os.Remove(p.note) // the next start finds nothing to take away
+	}
+	return err
+}
+
+// probePrefix begins the name of every probe.
+const probePrefix = ".shoal-probe-"
+
+// noteProbe writes down where a probe is about to be made, outside of the index, whose commits a kill may still lose. Where the
+// home cannot be written it does without.
+func noteProbe(home, path string) (note string) {
+	sum := sha256.Sum256([]byte(path))
+	note = filepath.Join(home, probesName, fmt.Sprintf("%x", sum[:8]))
+	if os.MkdirAll(filepath.Dir(note), 0o700) != nil || os.WriteFile(note, []byte(path), 0o600) != nil {
+		return ""
+	}
+	return note
+}
+
+// dropProbes takes away the probes that a crash has left.
+func (s *Store) dropProbes() {
+	dir := filepath.Join(s.home, probesName)
+	notes, _ := os.ReadDir(dir)
+	for _, e := range notes {
+		note := filepath.Join(dir, e.Name())
+		b, err := os.ReadFile(note)
+		path := string(b)
+		if _, gone := os.Stat(filepath.Dir(path)); gone != nil && filepath.IsAbs(path) {
+			continue // its disk may not be mounted
+		}
+		if err == nil && filepath.IsAbs(path) && strings.HasPrefix(filepath.Base(path), probePrefix) {
+			err = os.RemoveAll(path)
+		}
+		if err == nil {
+			err = os.Remove(note)
+		}
+		if err != nil {
+			s.cfg.Logger.Warn("what a crash left in a destination could not be taken away", "path", path, "error", err)
+		}
+	}
+}
 
 // make creates a file that must not be there; false: it cannot be.
 func (p *probe) make(name string) bool {
@@ -202,7 +248,7 @@ func (d *Download) checkNames() error {
 	if !due {
 		return nil
 	}
-	p, err := newProbe(d.dst.parent, d.prober())
+	p, err := newProbe(d.s.home, d.dst.parent, d.dst.dir, d.rec.root.KeyString())
 	if err != nil {
 		return fsError("create a directory in", d.dst.dir, err)
 	}
@@ -234,9 +280,6 @@ func (d *Download) checkNames() error {
 	d.namesChecked = p.err == nil
 	return fsError("try names in", d.dst.dir, p.err)
 }
-
-// prober tells the probes of this download from others'.
-func (d *Download) prober() string { return d.s.home + "\x00" + d.rec.root.KeyString() }
 
 // checkSiblings looks at the names in one directory. Called under mu.
 func (d *Download) checkSiblings(p *probe, children []int) {
@@ -296,7 +339,7 @@ func (d *Download) otherName(p *probe, i int, name string, others map[string]boo
 }
 
 // fitName is t with a name that the disk takes. One that the user gave is only changed if that is wished.
-func fitName(t Target, who string) (Target, error) {
+func fitName(t Target, home string) (Target, error) {
 	name := t.Name
 	if name == "" && t.Sub != "" {
 		name = path.Base(t.Sub)
@@ -312,7 +355,7 @@ func fitName(t Target, who string) (Target, error) {
 	if _, err := parent.Lstat(name); err == nil {
 		return t, nil
 	}
-	p, err := newProbe(parent, who+t.Root.KeyString())
+	p, err := newProbe(home, parent, t.Dir, t.Root.KeyString())
 	if err != nil {
 		return t, nil // writing tells
 	}
@@ -334,7 +377,7 @@ func fitName(t Target, who string) (Target, error) {
 // probe finds out, before anything is written, what the file system of the destination does with names. What is odd there is
 // looked at name by name, once all are known.
 func (d *Download) probe() error {
-	p, err := newProbe(d.dst.parent, d.prober())
+	p, err := newProbe(d.s.home, d.dst.parent, d.dst.dir, d.rec.root.KeyString())
 	if err != nil {
 		return nil // what is there may be all that is wanted; else writing tells
 	}

@@ -17,6 +17,7 @@ import (
 // that have no record, and downloads that were moved to their final name but not
 // recorded as shares.
 func (s *Store) recover() error {
+	s.dropProbes()
 	pending := map[shareID]cid.Cid{}
 	err := s.each([]byte{tagPending}, func(key, value []byte) error {
 		if len(key) != 9 {
