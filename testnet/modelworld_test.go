@@ -82,6 +82,17 @@ func (t tree) below() (paths []string) {
 	return paths
 }
 
+// without is a tree without names that a get left out, and what is below them.
+func (t tree) without(left []api.Issue) tree {
+	out := tree{}
+	for path, i := range t {
+		if !slices.ContainsFunc(left, func(l api.Issue) bool { return path == l.Path || strings.HasPrefix(path, l.Path+"/") }) {
+			out[path] = i
+		}
+	}
+	return out
+}
+
 // part is what a selection wants: the paths named, all below them and the directories above.
 func (t tree) part(selects []string) tree {
 	if len(selects) == 0 {
@@ -317,7 +328,11 @@ func (p *modelPeer) begin(id string, req api.GetRequest, at []string, w *world) 
 	}
 	for _, pl := range p.places[id] {
 		if contains(at, pl.rel) { // the rest of what is there in part
-			j.selects = append(slices.Clone(pl.selects), j.selects...)
+			if len(pl.selects) == 0 || len(j.selects) == 0 {
+				j.selects = nil
+			} else {
+				j.selects = append(slices.Clone(pl.selects), j.selects...)
+			}
 			j.tree = w.roots[id].tree.part(j.selects)
 		}
 	}
@@ -357,6 +372,30 @@ func (p *modelPeer) shared(id, rel string, selects, wide []string, w *world) {
 	pl := &place{rel: rel, selects: selects, tree: w.roots[id].tree.part(selects), wide: w.roots[id].tree.part(wide)}
 	p.places[id] = append(p.places[id], pl)
 	p.seen(pl, w)
+}
+
+// knows says whether all issues are of places of the root that the model knows of. A get that was killed may have made another one.
+func (p *modelPeer) knows(id string, issues []api.Issue) bool {
+	for _, i := range issues {
+		rel, _ := p.rel(i.Path)
+		if !slices.ContainsFunc(p.places[id], func(pl *place) bool { return rel == pl.rel || strings.HasPrefix(rel, pl.rel+"/") }) {
+			return false
+		}
+	}
+	return true
+}
+
+// leave notes that a root has come to rel but for names that something else has.
+func (p *modelPeer) leave(id, rel string) {
+	if slices.ContainsFunc(p.places[id], func(pl *place) bool { return pl.rel == rel }) {
+		return // it was there before, and what is wrong with it is known
+	}
+	for other, list := range p.places {
+		p.places[other] = slices.DeleteFunc(list, func(pl *place) bool { return pl.rel == rel })
+		if len(p.places[other]) == 0 {
+			delete(p.places, other)
+		}
+	}
 }
 
 // seen notes that a place is known to be right.
@@ -450,7 +489,7 @@ func (p *modelPeer) scan(t *rapid.T) (found tree, stats map[string]stamp, strays
 			return nil
 		case err != nil || rel == ".":
 			return err
-		case strings.Contains(rel, ".part"):
+		case strings.Contains(rel, ".part"), strings.Contains(rel, ".shoal-probe-"):
 			if len(strays) < 20 {
 				strays = append(strays, rel)
 			}
