@@ -128,8 +128,8 @@ func (s *session) hear(now time.Time, n note) error {
 // damaged leaves a peer that has sent a leaf with a wrong hash, and tells it: it may not know that its copy is damaged.
 // Others fill in. The stream stays: other roots of that peer may be well.
 func (s *session) damaged(now time.Time, p *source, n note) {
-	s.stats.corrupt += int64(n.size)
 	id := n.sub.c.peer
+	s.stats.damaged(id, n.size)
 	if p != nil {
 		if slices.Contains(p.subs, n.sub) {
 			n.sub.c.send(wire.Corrupt{Handle: n.sub.handle, Leaf: n.leaf})

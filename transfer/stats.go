@@ -80,6 +80,13 @@ func (t *tally) arrived(now time.Time, id peer.ID, size int, surplus bool) {
 	}
 }
 
+// damaged counts a leaf that was not what it should be. What came of it in parts counts for no rate: nothing comes of it.
+func (t *tally) damaged(id peer.ID, size int) {
+	t.corrupt += int64(size)
+	t.ahead -= t.partial[id]
+	delete(t.partial, id)
+}
+
 // appeared counts a wanted leaf that needed no fetching.
 func (t *tally) appeared(size int) {
 	t.have++
@@ -98,7 +105,7 @@ func (t *tally) rate(now time.Time) float64 {
 		oldest = t.history[(t.ticks+1)%len(t.history)]
 	}
 	if d := now.Sub(oldest.at).Seconds(); d > 0 {
-		return float64(t.bytes+t.ahead-oldest.bytes) / d
+		return max(0, float64(t.bytes+t.ahead-oldest.bytes)/d) // less than before: damaged leaves are taken back
 	}
 	return 0
 }

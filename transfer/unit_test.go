@@ -254,6 +254,22 @@ func TestTallyOfSlowLeaves(t *testing.T) {
 	}
 }
 
+// Nothing comes from a peer whose leaves are damaged, however slowly they come.
+func TestTallyOfDamagedLeaves(t *testing.T) {
+	var y tally
+	now := time.Unix(100, 0)
+	y.init(now)
+	for range 10 {
+		now = now.Add(tickEvery)
+		y.progressed("p", 1000)
+		y.tick(now)
+	}
+	y.damaged("p", 10_000)
+	if r := y.rate(now); r != 0 || y.corrupt != 10_000 {
+		t.Errorf("rate %v, %+v", r, y)
+	}
+}
+
 func TestInboxMakesReadersWait(t *testing.T) {
 	var in inbox
 	in.init()
