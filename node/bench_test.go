@@ -1,6 +1,8 @@
 package node
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -34,6 +36,26 @@ func BenchmarkGet(b *testing.B) {
 			b.Fatal(err)
 		}
 		if err := os.Remove(got.Path); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+	}
+}
+
+// BenchmarkShareTree shares a tree of 10,000 small files.
+func BenchmarkShareTree(b *testing.B) {
+	dir := b.TempDir()
+	for i := range 10_000 {
+		path := filepath.Join(dir, "tree", fmt.Sprint(i/100), fmt.Sprintf("file %d.go", i))
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, fmt.Appendf(nil, "%4096d", i), 0o644)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	n, _ := startNode(b, filepath.Join(dir, "home"))
+	for b.Loop() {
+		shared := mustShare(b, n, filepath.Join(dir, "tree"))
+		b.StopTimer()
+		if _, err := n.Remove(b.Context(), shared.CID); err != nil {
 			b.Fatal(err)
 		}
 		b.StartTimer()

@@ -25,19 +25,54 @@ var secretFiles = []string{
 // harmless are names that the patterns above fit and that hold no secret.
 var harmless = []string{".env.example", ".env.sample", ".env.template", "*.pub.key", "*.pub.pem"}
 
-// secretName tells whether a file looks like a secret by its path.
-func secretName(rel string) bool {
-	dir, name := path.Split(strings.ToLower(rel))
-	fits := func(pattern string) bool { ok, _ := path.Match(pattern, name); return ok }
-	if slices.ContainsFunc(harmless, fits) || strings.HasSuffix(name, ".pub") {
-		return false
+// namePatterns are patterns of names, sorted by how they are compared: a tree has many names.
+type namePatterns struct {
+	exact    map[string]bool
+	suffixes map[string]bool // *SUFFIX, which begins with a dot
+	globs    []string
+}
+
+func newNamePatterns(patterns []string) namePatterns {
+	n := namePatterns{exact: map[string]bool{}, suffixes: map[string]bool{}}
+	for _, p := range patterns {
+		switch suffix, isSuffix := strings.CutPrefix(p, "*."); {
+		case !strings.ContainsAny(p, `*?[\`):
+			n.exact[p] = true
+		case isSuffix && !strings.ContainsAny(suffix, `*?[\`):
+			n.suffixes["."+suffix] = true
+		default:
+			n.globs = append(n.globs, p)
+		}
 	}
-	for _, d := range strings.Split(dir, "/") {
-		if slices.Contains(secretDirs, d) {
+	return n
+}
+
+func (n namePatterns) fit(name string) bool {
+	if n.exact[name] {
+		return true
+	}
+	for i := range len(name) {
+		if name[i] == '.' && n.suffixes[name[i:]] {
 			return true
 		}
 	}
-	return slices.ContainsFunc(secretFiles, fits)
+	return slices.ContainsFunc(n.globs, func(p string) bool { ok, _ := path.Match(p, name); return ok })
+}
+
+var secretNames, harmlessNames = newNamePatterns(secretFiles), newNamePatterns(harmless)
+
+// secretName tells whether a file looks like a secret by its path.
+func secretName(rel string) bool {
+	dir, name := path.Split(strings.ToLower(rel))
+	if strings.HasSuffix(name, ".pub") || harmlessNames.fit(name) {
+		return false
+	}
+	for part := range strings.SplitSeq(dir, "/") {
+		if slices.Contains(secretDirs, part) {
+			return true
+		}
+	}
+	return secretNames.fit(name)
 }
 
 // isHidden tells whether a part of a path starts with a dot.
