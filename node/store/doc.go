@@ -9,8 +9,15 @@
 //
 // # Promises
 //
-//   - A leaf is served only while the stat of its file is the one recorded. What no
-//     longer fits stops being served, file by file, with a reason.
+//   - A leaf is served only while the stat of its file, ctime and device included, is the
+//     one recorded. What no longer fits stops being served, file by file, with a reason.
+//   - What was verified is trusted only while nothing else can have written to it: files
+//     of a running download are watched (watch_linux.go), and hashed again before the rename
+//     where something did; after an unclean stop or a failed sync recorded leaves are hashed
+//     again, or written again (trust.go).
+//   - A download replaces a file only if it was told to, by rename, once the new one is whole.
+//   - Which shares there are is also kept outside of the index (journal.go), so that Repair
+//     can make a damaged index anew.
 //   - A leaf of a download is recorded only after its data is synced. A crash loses at
 //     most what came after the last Checkpoint, and that is re-hashed from the .part.
 //   - An import or a removal that a crash cuts short is undone or completed by Open.
