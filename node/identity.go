@@ -1,6 +1,8 @@
 package node
 
 import (
+	"bytes"
+	"crypto/ed25519"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -72,14 +74,33 @@ func createKey(path string) (crypto.PrivKey, error) {
 
 func readKey(path string) (crypto.PrivKey, error) {
 	raw, err := os.ReadFile(path)
+	if fi, serr := os.Stat(path); err != nil && serr == nil && !fi.Mode().IsRegular() {
+		return nil, keyError("the identity key %s is damaged: it is no file", path)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read identity key: %w", err)
 	}
 	key, err := crypto.UnmarshalPrivateKey(raw)
+	if err == nil {
+		err = checkKey(key)
+	}
 	if err != nil {
 		return nil, keyError("the identity key %s is damaged: %w", path, err)
 	}
 	return key, nil
+}
+
+// checkKey tells whether the two halves of an Ed25519 key belong together. Unmarshalling does not look, and with a bit flipped the node
+// would have an ID that it cannot prove, so that nobody could connect.
+func checkKey(key crypto.PrivKey) error {
+	raw, err := key.Raw()
+	if err != nil {
+		return err
+	}
+	if key.Type() == crypto.Ed25519 && !bytes.Equal(raw, ed25519.NewKeyFromSeed(raw[:ed25519.SeedSize])) {
+		return errors.New("its public half is not that of its private one")
+	}
+	return nil
 }
 
 // keyError says what is wrong with the key and what a user can do.

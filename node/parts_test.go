@@ -61,6 +61,37 @@ func TestDamagedKeyIsNotReplaced(t *testing.T) {
 	}
 }
 
+// TestFlippedKey flips each bit of a key: whatever is read all the same is the key that it was.
+func TestFlippedKey(t *testing.T) {
+	home := t.TempDir()
+	key, err := loadOrCreateKey(home)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(home, keyFile)
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range len(raw) * 8 {
+		raw[i/8] ^= 1 << (i % 8)
+		if err := os.WriteFile(path, raw, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		raw[i/8] ^= 1 << (i % 8)
+		if got, err := loadOrCreateKey(home); err == nil && !got.Equals(key) {
+			t.Errorf("with bit %d flipped it is another key", i)
+		}
+	}
+	if err := errors.Join(os.Remove(path), os.Mkdir(path, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	var told *api.Error
+	if _, err := loadOrCreateKey(home); !errors.As(err, &told) || told.Code != api.Damaged || told.Hint == "" {
+		t.Errorf("a directory in its place: %v", err)
+	}
+}
+
 func TestConfigCheck(t *testing.T) {
 	for _, row := range []struct {
 		name string

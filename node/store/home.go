@@ -106,6 +106,9 @@ func checkFormat(home string) (fresh bool, err error) {
 		// Without a format but with a journal that tells of shares, the format was lost.
 		return !hasShares(home), nil
 	}
+	if fi, serr := os.Stat(path); err != nil && serr == nil && !fi.Mode().IsRegular() {
+		return false, fmt.Errorf("read %s: %w: it is no file", path, ErrIndexDamaged)
+	}
 	if err != nil {
 		return false, fsError("read", path, err)
 	}

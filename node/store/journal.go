@@ -193,10 +193,20 @@ func (j *journal) begin(b *pebble.Batch) (*change, error) {
 	return c, b.Set(keySeq, binary.BigEndian.AppendUint64(nil, seq), nil)
 }
 
-// changedLines are the records that a batch sets and deletes.
+// changedLines are the records that a batch sets and deletes, each as the batch leaves it: a share that takes the place of another one
+// of its root is deleted and set.
 func changedLines(b *pebble.Batch) (lines []journalLine, err error) {
 	if b.Empty() {
 		return nil, nil
+	}
+	at := map[string]int{} // in lines, by id
+	add := func(l journalLine) {
+		if i, known := at[l.id()]; known {
+			lines[i] = l
+			return
+		}
+		at[l.id()] = len(lines)
+		lines = append(lines, l)
 	}
 	for r := b.Reader(); ; {
 		kind, key, value, ok, err := r.Next()
@@ -217,9 +227,9 @@ func changedLines(b *pebble.Batch) (lines []journalLine, err error) {
 				return nil, err
 			}
 			rec.root = root
-			lines = append(lines, lineOf(key[0], rec))
+			add(lineOf(key[0], rec))
 		case pebble.InternalKeyKindDelete:
-			lines = append(lines, goneLine(key[0], root, id))
+			add(goneLine(key[0], root, id))
 		}
 	}
 }

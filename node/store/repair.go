@@ -98,7 +98,12 @@ func (s *Store) salvage(m *Mended) ([]journalLine, error) {
 		}
 	}
 	sort.SliceStable(lines, func(i, j int) bool { return lines[i].Added < lines[j].Added })
-	if err := s.setAside(m, filepath.Join(s.home, indexName), path); err != nil {
+	aside := []string{filepath.Join(s.home, indexName), path}
+	format := filepath.Join(s.home, formatName)
+	if fi, err := os.Lstat(format); err == nil && !fi.Mode().IsRegular() { // a file is just written anew
+		aside = append(aside, format)
+	}
+	if err := s.setAside(m, aside...); err != nil {
 		return nil, err
 	}
 	j := &journal{path: path, seq: t.seq + 1}

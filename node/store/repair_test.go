@@ -172,6 +172,41 @@ func TestRepair(t *testing.T) {
 	}
 }
 
+// TestRepairAfterReshare shares again what was written anew with the same bytes: the journal goes on telling of it.
+func TestRepairAfterReshare(t *testing.T) {
+	home, path := t.TempDir(), filepath.Join(t.TempDir(), "docs")
+	s := open(t, home, always())
+	for range 2 {
+		makeTree(t, path, map[string]string{"a": "one", "b": "two"})
+		share(t, s, path, chunker.Config{})
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(home, "index")); err != nil {
+		t.Fatal(err)
+	}
+	if got := repair(t, home); got["docs"].Outcome != store.Restored {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestRepairFormat puts a directory where the format version is: the home says so, and a repair makes another.
+func TestRepairFormat(t *testing.T) {
+	home, shares := usedHome(t, false)
+	path := filepath.Join(home, store.FormatName)
+	if err := errors.Join(os.Remove(path), os.Mkdir(path, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Open(home, store.Config{}); !errors.Is(err, store.ErrIndexDamaged) {
+		t.Errorf("opens: %v", err)
+	}
+	if got := repair(t, home); len(got) != len(shares) {
+		t.Errorf("%+v", got)
+	}
+	open(t, home, store.Config{})
+}
+
 // TestExamineFinds deletes and damages single rows: each is found, and named.
 func TestExamineFinds(t *testing.T) {
 	for _, row := range []struct {
