@@ -152,7 +152,7 @@ func (b *builder) list(d *dirNode) ([]fs.DirEntry, error) {
 
 // chosen are the entries of d that the user did not leave out.
 func (b *builder) chosen(d *dirNode, entries []fs.DirEntry) ([]fs.DirEntry, error) {
-	file := slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == IgnoreFile && !e.IsDir() })
+	file := slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == IgnoreFile })
 	if err := b.readIgnore(d, file); err != nil {
 		return nil, err
 	}

@@ -20,6 +20,8 @@ var (
 	ErrMalformed = errors.New("malformed")
 	// ErrPattern: a line of IgnoreFile, or a pattern, that cannot be read. It is an ErrMalformed.
 	ErrPattern = fmt.Errorf("%w", ErrMalformed)
+	// ErrIgnoreFile: an IgnoreFile that cannot be followed, so that what it leaves out cannot be told.
+	ErrIgnoreFile = errors.New("cannot follow")
 	// ErrLimit: a DAG or tree beyond its Limits.
 	ErrLimit = errors.New("limit exceeded")
 	// ErrMismatch: a block whose hash is not the one asked for.

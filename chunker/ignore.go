@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"path"
 	"strings"
 
@@ -45,10 +47,7 @@ func ParseIgnore(patterns ...string) (Ignore, error) {
 
 // add takes in one line; comments and empty lines add nothing.
 func (ig *Ignore) add(dir, line string) error {
-	p := strings.TrimRight(line, "\r")
-	for strings.HasSuffix(p, " ") && !strings.HasSuffix(p, `\ `) {
-		p = p[:len(p)-1]
-	}
+	p := trimLine(line)
 	if p == "" || p[0] == '#' {
 		return nil
 	}
@@ -71,6 +70,15 @@ func (ig *Ignore) add(dir, line string) error {
 	r.pattern = p
 	ig.rules = append(ig.rules, r)
 	return nil
+}
+
+// trimLine is a line without what has no meaning at its end.
+func trimLine(line string) string {
+	p := strings.TrimRight(line, "\r")
+	for strings.HasSuffix(p, " ") && !strings.HasSuffix(p, `\ `) {
+		p = p[:len(p)-1]
+	}
+	return p
 }
 
 // leavesOut tells whether the path rel, relative to the root, is left out.
@@ -113,8 +121,8 @@ func (ig Ignore) with(dir string, file io.Reader) (Ignore, error) {
 	return out, lines.Err()
 }
 
-// readIgnore gives d the rules that hold in it: those from above, and of its own ignore file. A file that cannot be read or
-// understood ends the build: what it meant to leave out must not be shared.
+// readIgnore gives d the rules that hold in it: those from above, and of its own ignore file. One that cannot be read or
+// understood, or is no regular file, ends the build: what it means to leave out must not be shared.
 func (b *builder) readIgnore(d *dirNode, has bool) error {
 	if d.parent != nil {
 		d.ignore = d.parent.ignore
@@ -122,20 +130,109 @@ func (b *builder) readIgnore(d *dirNode, has bool) error {
 	if !has {
 		return nil
 	}
-	rel, abs := joinRel(d.rel, IgnoreFile), d.abs+"/"+IgnoreFile
-	f, err := openFile(d.f, IgnoreFile, abs)
-	if err == nil {
-		defer f.Close()
-		d.ignore, err = d.ignore.with(d.rel, io.LimitReader(f, maxIgnoreFile))
+	ignore, err := d.ownIgnore()
+	if err != nil {
+		err = fmt.Errorf("%w %s: %w", ErrIgnoreFile, joinRel(d.rel, IgnoreFile), err)
+		b.cancel(err)
+		return err
 	}
-	if err == nil {
-		if fi, serr := f.Stat(); serr != nil || fi.Size() > maxIgnoreFile {
-			err = fmt.Errorf("%w: more than %d bytes", ErrLimit, maxIgnoreFile)
+	d.ignore = ignore
+	return nil
+}
+
+// ownIgnore adds the rules of the ignore file of d.
+func (d *dirNode) ownIgnore() (Ignore, error) {
+	path := d.abs + "/" + IgnoreFile
+	f, err := openFile(d.f, IgnoreFile, path)
+	if err != nil {
+		if fi, lerr := os.Lstat(path); lerr == nil && !fi.Mode().IsRegular() {
+			err = fmt.Errorf("it is a %s, not a regular file", kindOf(fi.Mode()))
 		}
+		return Ignore{}, err
+	}
+	defer f.Close()
+	fi, err := f.Stat()
+	if err == nil && !fi.Mode().IsRegular() {
+		err = fmt.Errorf("it is a %s, not a regular file", kindOf(fi.Mode()))
 	}
 	if err != nil {
-		err = fmt.Errorf("read %s: %w", rel, err)
-		b.cancel(err)
+		return Ignore{}, err
 	}
-	return err
+	if fi.Size() > maxIgnoreFile {
+		return Ignore{}, fmt.Errorf("%w: more than %d bytes", ErrLimit, maxIgnoreFile)
+	}
+	return d.ignore.with(d.rel, io.LimitReader(f, maxIgnoreFile))
+}
+
+func kindOf(mode fs.FileMode) string {
+	switch {
+	case mode.IsDir():
+		return "directory"
+	case mode&fs.ModeSymlink != 0:
+		return "symlink"
+	}
+	return "special file"
+}
+
+// PatternBelow is a pattern that holds in the directory dir of a tree, a relative path with slashes, as one of the whole tree. None
+// for one that says nothing.
+func PatternBelow(dir, pattern string) []string {
+	p, keep := strings.CutPrefix(trimLine(pattern), "!")
+	if p == "" || pattern[0] == '#' {
+		return nil
+	}
+	if !strings.Contains(strings.TrimRight(p, "/"), "/") {
+		p = "**/" + p
+	}
+	return []string{joinPattern(keep, literal.Replace(dir)+"/"+strings.TrimPrefix(p, "/"))}
+}
+
+// literal makes a path a pattern that fits it alone; a character that patterns cannot hold is any.
+var literal = strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`, "]", `\]`, "{", `\{`, "}", `\}`, "\n", "?", "\r", "?", "\x00", "?")
+
+// PatternsWithin is a pattern that holds in a tree as those that do the same in its directory dir, a relative path with slashes.
+func PatternsWithin(dir, pattern string) []string {
+	p, keep := strings.CutPrefix(trimLine(pattern), "!")
+	if !strings.Contains(strings.TrimRight(p, "/"), "/") {
+		return []string{pattern}
+	}
+	var out []string
+	for _, rest := range within(strings.Split(strings.TrimPrefix(p, "/"), "/"), strings.Split(dir, "/")) {
+		if strings.Trim(rest, "/") != "" {
+			out = append(out, joinPattern(keep, rest))
+		}
+	}
+	return out
+}
+
+func joinPattern(keep bool, p string) string {
+	if keep {
+		return "!/" + p
+	}
+	return "/" + p
+}
+
+// within lists what remains of a pattern, cut at its slashes, in a directory.
+func within(pattern, dir []string) (rest []string) {
+	at := map[int]bool{0: true} // how much of the pattern what is above may have taken
+	for _, name := range dir {
+		next := map[int]bool{}
+		for i := range pattern {
+			switch ok := false; {
+			case !at[i]:
+			case pattern[i] == "**":
+				at[i+1], next[i] = true, true
+			default:
+				ok, _ = doublestar.Match(pattern[i], name)
+				next[i+1] = next[i+1] || ok
+			}
+		}
+		at = next
+	}
+	for i := range pattern {
+		if at[i] {
+			rest = append(rest, strings.Join(pattern[i:], "/"))
+		}
+	}
+	return rest
 }

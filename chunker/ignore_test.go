@@ -93,12 +93,67 @@ func TestIgnoreFiles(t *testing.T) {
 	for name, spoil := range map[string]func(path string) error{
 		"bad pattern": func(path string) error { return os.WriteFile(path, []byte("ok\n[a\n"), 0o644) },
 		"symlink":     func(path string) error { return errors.Join(os.Remove(path), os.Symlink("../a", path)) },
+		"directory":   func(path string) error { return errors.Join(os.RemoveAll(path), os.Mkdir(path, 0o755)) },
+		"too large": func(path string) error {
+			return errors.Join(os.RemoveAll(path), os.WriteFile(path, make([]byte, maxIgnoreFile+1), 0o644))
+		},
 	} {
 		if err := spoil(filepath.Join(dir, "d", IgnoreFile)); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := treePaths(t, dir, Config{}); err == nil || !strings.Contains(err.Error(), "d/"+IgnoreFile) {
+		if got, err := treePaths(t, dir, Config{}); !errors.Is(err, ErrIgnoreFile) || !strings.Contains(err.Error(), "d/"+IgnoreFile) {
 			t.Errorf("%s: %v, %v", name, got, err)
+		}
+	}
+}
+
+// TestPatternsMoved holds patterns of a directory in the tree above it, and those of a tree in a directory of it.
+func TestPatternsMoved(t *testing.T) {
+	dir := "a[1]/b*"
+	for _, tt := range []struct{ name, inDir, inTree string }{
+		{"a name", "*.key", "a[1]/b*/**/*.key"},
+		{"a directory", "build/", "a[1]/b*/**/build/"},
+		{"a path", "/x/y", "/a[1]/b*/x/y"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			up, err := ParseIgnore(PatternBelow(dir, tt.inDir)...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			down, err := ParseIgnore(tt.inDir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, rel := range []string{"a.key", "c/a.key", "build", "c/build", "x/y", "c/x/y", "z"} {
+				for _, isDir := range []bool{false, true} {
+					if got, want := up.leavesOut(dir+"/"+rel, isDir), down.leavesOut(rel, isDir); got != want {
+						t.Errorf("%s is left out from above: %v, want %v", rel, got, want)
+					}
+					if up.leavesOut(rel, isDir) || up.leavesOut("a1/b/"+rel, isDir) {
+						t.Errorf("%s is left out elsewhere", rel)
+					}
+				}
+			}
+		})
+	}
+	for _, tt := range []struct {
+		dir, pattern string
+		want         []string
+	}{
+		{"d", "*.key", []string{"*.key"}},
+		{"d", "!*.key", []string{"!*.key"}},
+		{"d", "/d/x/", []string{"/x/"}},
+		{"d", "!/d/x", []string{"!/x"}},
+		{"d/e", "d/*/x", []string{"/x"}},
+		{"d/e", "d/**/x", []string{"/**/x"}},
+		{"d/e", "/other/x", nil},
+		{"d/e", "/d/e", nil},
+		{"d", "d/**", []string{"/**"}},
+	} {
+		got := PatternsWithin(tt.dir, tt.pattern)
+		slices.Sort(got)
+		if !slices.Equal(got, tt.want) {
+			t.Errorf("%s in %s: %q, want %q", tt.pattern, tt.dir, got, tt.want)
 		}
 	}
 }
@@ -113,6 +168,11 @@ func FuzzIgnore(f *testing.F) {
 		if err == nil {
 			ig.leavesOut(rel, true)
 			ig.leavesOut(rel, false)
+			for _, p := range append(PatternBelow(rel, pattern), PatternsWithin(rel, pattern)...) {
+				if _, err := ParseIgnore(p); err != nil {
+					t.Errorf("%q moved is %q: %v", pattern, p, err)
+				}
+			}
 		} else if !errors.Is(err, ErrMalformed) {
 			t.Error(err)
 		}

@@ -54,6 +54,9 @@ func aboutHome(err error, sure bool) error {
 	return nil
 }
 
+// HintIgnoreFile is for chunker.ErrIgnoreFile.
+const HintIgnoreFile = "It says what must not be shared. Make it a regular file that can be read, or move it away; then --exclude PATTERN leaves names out."
+
 const hintDoctor = "`shoal doctor` says what is wrong with the home; `shoal doctor --repair` makes the index anew from the shared files, and keeps the old one."
 
 // userError gives an error of the parts below the code and the next step that a
@@ -91,12 +94,13 @@ func userError(err error) error {
 		{store.ErrBusy, api.Conflict, "Wait for it to end."},
 		{store.ErrChanged, api.Changed, "`shoal verify` tells which files; share it again to offer the new content."},
 		{store.ErrIncomplete, api.Changed, "Another program keeps writing to what is being fetched. Stop that, and run the same command again: what is right is kept."},
+		{chunker.ErrPattern, api.Invalid, "The lines of a .shoalignore file are those of a .gitignore file: mend that one, or delete it."},
+		{chunker.ErrIgnoreFile, api.Invalid, HintIgnoreFile},
 		{chunker.ErrChanged, api.Changed, "Share it again once nothing writes to it."},
 		{chunker.ErrUnsupported, api.Unsupported, ""},
 		{chunker.ErrExcluded, api.Invalid, "A home holds the node's private key: it is never shared."},
 		{chunker.ErrNotFile, api.Invalid, "Only files and directories can be shared."},
 		{chunker.ErrLimit, api.Unsupported, ""},
-		{chunker.ErrPattern, api.Invalid, "The lines of a .shoalignore file are those of a .gitignore file: mend that one, or delete it."},
 		{chunker.ErrMalformed, api.Damaged, "What this CID names is not a well-formed file or directory."},
 		{store.ErrNoMatch, api.NotFound, "`shoal ls CID` lists what is in a share."},
 		{store.ErrConflict, api.Conflict, "Finish that first, or fetch the whole root: what has come is kept. `shoal rm` would drop it, and delete what has come so far."},

@@ -31,7 +31,7 @@ func (n *Node) Share(ctx context.Context, req api.ShareRequest, progress func(ap
 		return result, err
 	}
 	report := newReporter(progress)
-	patterns, err := n.excludes(req)
+	patterns, kept, err := n.excludes(req)
 	if err != nil {
 		return result, err
 	}
@@ -56,7 +56,7 @@ func (n *Node) Share(ctx context.Context, req api.ShareRequest, progress func(ap
 		return result, userError(err)
 	}
 	seen.tell(tree, &result)
-	result.Exclude = patterns
+	result.Exclude, result.KeptExclude = patterns, kept
 	share, err := imp.Commit(ctx, tree, req.Path, req.Name)
 	if err != nil {
 		return result, userError(err)
@@ -87,15 +87,18 @@ func (n *Node) Share(ctx context.Context, req api.ShareRequest, progress func(ap
 	return result, err
 }
 
-// excludes are the patterns of the names that a request leaves out. Those of the last time hold until others are given, so that nothing
-// is shared by a flag that was forgotten.
-func (n *Node) excludes(req api.ShareRequest) ([]string, error) {
-	patterns, err := Excludes(req)
-	if err != nil || len(patterns) > 0 || req.ForgetExclude {
-		return patterns, err
+// excludes are the patterns of the names that a request leaves out, and those of earlier requests that it leaves as they are: what was
+// left out once stays so, also when more is, until the user says otherwise.
+func (n *Node) excludes(req api.ShareRequest) (all, kept []string, err error) {
+	given, err := Excludes(req)
+	if err != nil || req.ForgetExclude {
+		return given, nil, err
 	}
-	patterns, err = n.store.Excludes(req.Path)
-	return patterns, userError(err)
+	if kept, err = n.store.Excludes(req.Path); err != nil {
+		return nil, nil, userError(err)
+	}
+	all = store.WithExcludes(kept, given)
+	return all, all[:len(all)-len(given)], nil
 }
 
 // leftOut takes in a path that is left out of a tree. Homes of nodes always are; that is no fault of the tree.
@@ -116,6 +119,7 @@ func (n *Node) leftOut(result *api.ShareResult, report *reporter, path string, e
 // left of it is served to those who know.
 func (n *Node) replaced(ctx context.Context, c *store.Changes) (*api.Changes, error) {
 	out := &api.Changes{New: int64(c.New), Changed: int64(c.Changed), Gone: int64(c.Gone), Unchanged: int64(c.Unchanged)}
+	out.IgnoreGone = c.IgnoreGone[:min(len(c.IgnoreGone), api.MaxListed)]
 	out.Replaced = c.Replaced.String()
 	if _, err := n.store.Share(c.Replaced); n.dht == nil || !errors.Is(err, store.ErrNotFound) {
 		return out, nil

@@ -117,6 +117,8 @@ func chunkerError(err error) error {
 	switch {
 	case errors.Is(err, chunker.ErrChanged):
 		return api.Errorf(api.Changed, "%w", err).WithHint("Try again once nothing writes to it.")
+	case errors.Is(err, chunker.ErrIgnoreFile):
+		return api.Errorf(api.Invalid, "%w", err).WithHint(node.HintIgnoreFile)
 	case errors.Is(err, chunker.ErrNotFile), errors.Is(err, chunker.ErrExcluded):
 		return api.Errorf(api.Invalid, "%w", err)
 	case errors.Is(err, chunker.ErrLimit), errors.Is(err, chunker.ErrUnsupported):

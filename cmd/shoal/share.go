@@ -23,8 +23,9 @@ listed or announced. The same content at a second path is a second place of the 
 right, and a new --name is taken.
 
 Hidden files are shared too; it says how many there are, and which look like passwords or private keys. --exclude leaves names out, as
-lines of a .gitignore file do; so does a file .shoalignore in any directory. What was left out of a path stays out when it is shared
-again, until other patterns or --no-exclude are given. The home of a shoal node is always left out. What cannot be read or shared is left
+lines of a .gitignore file do; so does a file .shoalignore in any directory, which must be a file that can be read. What --exclude and
+--no-hidden left out of a path stays out when it is shared again, also with more of them, by another name, or as a part of what lies
+above or below it; it says so. --no-exclude forgets that, and leaves out only what is given with it. The home of a shoal node is always left out. What cannot be read or shared is left
 out too; then it lists that and ends with 1, unless --skip-unreadable says that this is fine.
 
 With --wait it comes back once enough other peers know that this node has it, so that anyone in the network finds it by its CID; if that
@@ -39,7 +40,7 @@ With --json: {"cid","name","size","files","chunks","link","seconds"}, and with -
 			&cli.StringFlag{Name: "name", Usage: "call it `NAME` instead of the path's last part"},
 			&cli.BoolFlag{Name: "no-hidden", Usage: "leave out names inside a directory that start with a dot"},
 			excludeFlag(),
-			&cli.BoolFlag{Name: "no-exclude", Usage: "leave out nothing, whatever was given for this path before"},
+			&cli.BoolFlag{Name: "no-exclude", Usage: "forget what was left out of this path before"},
 			&cli.BoolFlag{Name: "preserve", Usage: "record modes and modification times (this changes the CID)"},
 			skipFlag(),
 			&cli.BoolFlag{Name: "wait", Usage: "wait until others can find it"},
@@ -141,8 +142,11 @@ func (c *call) sayIncluded(res api.ShareResult) {
 	if c.quiet {
 		return
 	}
-	if len(res.Exclude) > 0 {
-		c.note("left out by request: %s", printable(strings.Join(res.Exclude, "  ")))
+	if given := res.Exclude[len(res.KeptExclude):]; len(given) > 0 {
+		c.note("left out by request: %s", printable(strings.Join(given, "  ")))
+	}
+	if len(res.KeptExclude) > 0 {
+		c.note("left out as by an earlier request: %s (--no-exclude forgets that)", printable(strings.Join(res.KeptExclude, "  ")))
 	}
 	if res.Hidden > 0 {
 		c.note("note: includes %s", count(res.Hidden, "hidden file"))
@@ -195,6 +199,9 @@ func skipFlag() cli.Flag {
 func (c *call) sayChanges(res api.ShareResult) {
 	if ch := res.Changes; ch != nil && !c.quiet {
 		c.note("since it was shared last: %s new, %d changed, %d gone, %d unchanged", count(ch.New, "file"), ch.Changed, ch.Gone, ch.Unchanged)
+		for _, file := range ch.IgnoreGone {
+			c.note("warning: %s was removed: what it left out is shared now", printable(file))
+		}
 	}
 }
 

@@ -17,8 +17,8 @@ type ShareRequest struct {
 	Name          string   `json:"name,omitempty"`           // shown to others and put in the link; "": the base name of Path
 	NoHidden      bool     `json:"no_hidden,omitempty"`      // leave out names inside the tree that start with a dot
 	Preserve      bool     `json:"preserve,omitempty"`       // record mode and mtime (changes the CID, as in ipfs add)
-	Exclude       []string `json:"exclude,omitempty"`        // patterns of names inside the tree to leave out, as in a .gitignore file; none, and not NoHidden either: those given last for this path
-	ForgetExclude bool     `json:"forget_exclude,omitempty"` // leave out nothing, whatever was given for this path before
+	Exclude       []string `json:"exclude,omitempty"`        // patterns of names inside the tree to leave out, as in a .gitignore file, besides those given for this path before
+	ForgetExclude bool     `json:"forget_exclude,omitempty"` // leave out nothing but Exclude and NoHidden, whatever was given for this path before
 	Wait          bool     `json:"wait,omitempty"`           // return once others can find it, or when it can be said why they cannot: Findable
 
 	Limits *TransferLimits `json:"limits,omitempty"` // for as long as the share lasts; {}: none any more; null: as they are
@@ -34,10 +34,11 @@ type ShareResult struct {
 	Link         string   `json:"link"`   // ipfs://<cid>?filename=…&provider=…
 	Seconds      float64  `json:"seconds"`
 	SkippedCount int64    `json:"skipped_count,omitempty"`
-	Skipped      []Issue  `json:"skipped,omitempty"` // paths left out because they cannot be shared, at most MaxListed
-	Homes        []string `json:"homes,omitempty"`   // directories left out because they are the homes of shoal nodes
-	Exclude      []string `json:"exclude,omitempty"` // patterns of what was left out by request
-	Hidden       int64    `json:"hidden,omitempty"`  // files whose path has a part that starts with a dot
+	Skipped      []Issue  `json:"skipped,omitempty"`      // paths left out because they cannot be shared, at most MaxListed
+	Homes        []string `json:"homes,omitempty"`        // directories left out because they are the homes of shoal nodes
+	Exclude      []string `json:"exclude,omitempty"`      // patterns of what was left out by request
+	KeptExclude  []string `json:"kept_exclude,omitempty"` // of these, those of earlier requests, for this path or one above or below it
+	Hidden       int64    `json:"hidden,omitempty"`       // files whose path has a part that starts with a dot
 	SecretCount  int64    `json:"secret_count,omitempty"`
 	Secrets      []string `json:"secrets,omitempty"` // files that look like passwords or private keys, by path, at most MaxListed
 
@@ -54,6 +55,8 @@ type Changes struct {
 	Changed   int64  `json:"changed"`
 	Gone      int64  `json:"gone"`
 	Unchanged int64  `json:"unchanged"`
+
+	IgnoreGone []string `json:"ignore_gone,omitempty"` // .shoalignore files that were removed: what they left out is shared now. At most MaxListed
 }
 
 // Findable says whether others can find a share by its CID alone. It is announced further in any case.

@@ -356,6 +356,11 @@ func (d *Download) recordShare(ctx context.Context, final string, stats map[int]
 	rec.name, rec.dir, rec.part, rec.placing, rec.partInode = filepath.Base(final), "", "", false, 0
 	rec.state, rec.complete, rec.suggested, rec.leftOut = Complete, true, "", d.leftOut()
 
+	if here, err := d.s.placeAt(final); err != nil {
+		return Share{}, err
+	} else if here != nil {
+		rec.excludes = here.excludes // a new version of a share leaves out what the one before did, when it is shared again
+	}
 	if stats != nil {
 		if err := d.putRows(stats); err != nil {
 			return Share{}, err

@@ -58,29 +58,6 @@ func (im *Import) Known(path string) (func(path string, is chunker.FileStat) fun
 	return im.prior.known, nil
 }
 
-// SetExcludes remembers which names inside the tree were left out, for Store.Excludes.
-func (im *Import) SetExcludes(patterns []string) { im.excludes = patterns }
-
-// Excludes are the patterns of the names that were left out when path was shared last.
-func (s *Store) Excludes(path string) ([]string, error) {
-	path, err := filepath.Abs(path)
-	if err != nil {
-		return nil, err
-	}
-	id, _, err := s.idsAt(path)
-	if err != nil || id == 0 {
-		return nil, err
-	}
-	rec, err := s.recordOf(id)
-	if errors.Is(err, ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("look up what was shared at %s: %w", path, err)
-	}
-	return rec.excludes, nil
-}
-
 // Changes is what Commit found beside what was shared at the path before; nil: nothing was, or Known was not called.
 func (im *Import) Changes() *Changes { return im.changes }
 
@@ -249,6 +226,7 @@ func (im *Import) keepPlace(ctx context.Context, root cid.Cid, path, name string
 		rec.excludes = im.excludes
 		err := s.change(nil, func(p *placing) error {
 			putRecord(p.b, rec.tag, rec)
+			p.alias(rec)
 			return nil
 		})
 		if err != nil {

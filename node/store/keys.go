@@ -16,6 +16,7 @@ import (
 //	's' root                          -> record      a share: the first place where the root lies
 //	'a' root id                       -> record      another place of it, or an older version of a place
 //	'w' path                          -> ids         what lies or lay at a path: the place of now (0: none), then older versions, the newest first
+//	'r' real 0 path                   -> (empty)     a place at path with names left out, where symlinks lead to real: see Excludes
 //	'd' root                          -> record      an unfinished download
 //	'i' id                            -> tag, root   whose id this is ('s', 'a' or 'd')
 //	'p' id                            -> root        rows of this id are garbage in the making
@@ -36,6 +37,7 @@ const (
 	tagShare    = 's'
 	tagPlace    = 'a'
 	tagPath     = 'w'
+	tagReal     = 'r'
 	tagDownload = 'd'
 	tagID       = 'i'
 	tagPending  = 'p'
@@ -88,6 +90,9 @@ func splitRecord(key []byte) (root cid.Cid, id shareID, err error) {
 }
 
 func keyPath(path string) []byte { return append([]byte{tagPath}, path...) }
+
+// keyReal is that path is real under another name; with the path "" what all names of real have in common.
+func keyReal(real, path string) []byte { return []byte(string(rune(tagReal)) + real + "\x00" + path) }
 
 func keyRoot(tag byte, root cid.Cid) []byte { return append([]byte{tag}, root.Bytes()...) }
 

@@ -246,6 +246,7 @@ func (p *placing) move(v *verifier, m Moved) error {
 		return err
 	}
 	putRecord(p.b, r.tag, r)
+	p.alias(r)
 	return nil
 }
 

@@ -291,6 +291,7 @@ func (p *placing) put(rec *record, named bool) (replaced *record, err error) {
 	}
 	v.now = rec.id
 	putRecord(p.b, rec.tag, rec)
+	p.alias(rec)
 	_ = p.b.Delete(keyID(tagPending, rec.id), nil)
 	return replaced, nil
 }

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"sync"
 	"testing"
@@ -304,7 +305,7 @@ func TestReshareReadsOnlyWhatChanged(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if c := im.Changes(); c == nil || *c != (store.Changes{Replaced: first.Root, New: 1, Changed: 1, Gone: 1, Unchanged: 42}) {
+		if c := im.Changes(); !reflect.DeepEqual(c, &store.Changes{Replaced: first.Root, New: 1, Changed: 1, Gone: 1, Unchanged: 42}) {
 			t.Errorf("changes %+v", c)
 		}
 		if err := readAll(s, second); err != nil {

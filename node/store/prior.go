@@ -2,6 +2,12 @@ package store
 
 import (
 	"errors"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"shoal/chunker"
@@ -16,6 +22,8 @@ type Changes struct {
 	Changed   int     // files with other content
 	Gone      int     // files that are no longer there
 	Unchanged int
+
+	IgnoreGone []string // ignore files that were removed: what they left out is in the new version
 }
 
 // prior is what is known of the files at a path from when it was shared there last.
@@ -93,7 +101,27 @@ func (p *prior) changes(l *chunker.Layout) (c Changes) {
 		seen++
 	}
 	c.Gone = len(p.rows) - seen
+	c.IgnoreGone = p.ignoreGone(l)
 	return c
+}
+
+// ignoreGone lists the ignore files that are no longer there, in directories that are.
+func (p *prior) ignoreGone(l *chunker.Layout) (gone []string) {
+	for rel := range p.rows {
+		if path.Base(rel) != chunker.IgnoreFile {
+			continue
+		}
+		file := filepath.Join(p.rec.path(), filepath.FromSlash(rel))
+		if _, err := os.Lstat(file); !errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		dir := strings.TrimSuffix(path.Dir(rel), ".")
+		if slices.ContainsFunc(l.Entries(), func(e chunker.Entry) bool { return e.Path == dir && e.Kind == chunker.Dir }) {
+			gone = append(gone, rel)
+		}
+	}
+	slices.Sort(gone)
+	return gone
 }
 
 // same tells whether the content of an entry is that of a row.
