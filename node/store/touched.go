@@ -57,7 +57,7 @@ func (s *Store) Unwell() <-chan struct{} { return s.unwell.wake }
 // Heal hashes again the files that do not fit but have the size that was shared, once nothing has touched them for
 // quiet. Files that hold what they held are served again; of the others the chunks that do, and the stat is remembered
 // with which they were hashed, so that it is not done again. It works on one file at a time and rests as long as it
-// works. It looks at what was marked since the last call; later: something has to be looked at again after quiet.
+// works. It looks at the places of what was marked since the last call; later: something has to be looked at again after quiet.
 func (s *Store) Heal(ctx context.Context, quiet time.Duration) (healed []cid.Cid, later bool, err error) {
 	ids, all := s.unwell.take()
 	if all {
@@ -91,7 +91,11 @@ func (s *Store) Heal(ctx context.Context, quiet time.Duration) (healed []cid.Cid
 	return healed, later, err
 }
 
-// healPlace is Heal of one place.
+// healBytes of a place are hashed before the outcome is recorded, and served.
+const healBytes = 1 << 30
+
+// healPlace is Heal of one place. Files are touched in bursts and marked one by one as they are asked for, so all of the
+// place are looked at when one is to be hashed.
 func (s *Store) healPlace(ctx context.Context, rec *record, quiet time.Duration) (done, later bool, err error) {
 	if rec.old || rec.tag == tagDownload || rec.bad == 0 {
 		return false, false, nil
@@ -99,50 +103,101 @@ func (s *Store) healPlace(ctx context.Context, rec *record, quiet time.Duration)
 	if rec, err = s.recheck(rec, math.MaxInt); err != nil {
 		return false, false, err
 	}
-	marked, chosen := map[string]string{}, map[string]bool{}
-	err = s.each(keyID(tagBad, rec.id), func(key, value []byte) error {
-		marked[string(key)] = string(value)
+	tried := map[string]bool{}
+	for {
+		t, err := s.touched(ctx, rec, quiet, tried)
+		later = later || t.early
+		if err != nil || len(t.chosen) == 0 {
+			return done, later, err
+		}
+		if len(tried) == 0 {
+			now, err := s.checkPlace(ctx, rec)
+			if err != nil && !isTransient(err) && !isIO(err) { // of some file nothing is known: the others are healed
+				return done, later, err
+			}
+			if err == nil {
+				rec = now
+			}
+			if t, err = s.touched(ctx, rec, quiet, tried); err != nil {
+				return done, later, err
+			}
+			later = later || t.early
+		}
+		ok, err := s.healFiles(ctx, rec, t)
+		if done = done || ok; err != nil {
+			return done, later, err
+		}
+		for key := range t.chosen {
+			tried[key] = true
+		}
+	}
+}
+
+// healFiles hashes the chosen files of a place.
+func (s *Store) healFiles(ctx context.Context, rec *record, t touched) (ok bool, err error) {
+	rec, err = s.recordOf(rec.id)
+	if err != nil {
+		return false, err
+	}
+	bits, err := s.loadBits(rec)
+	if err != nil {
+		return false, err
+	}
+	v := s.newVerifier(rec, bits, 1)
+	v.marked, v.chosen, v.pace = t.marked, t.chosen, newPace()
+	if err := v.run(ctx); err != nil {
+		return false, err
+	}
+	s.cfg.Logger.Info("touched files hashed again", "root", rec.root, "name", rec.name, "files", v.report.Files, "ok", v.report.OK)
+	return v.report.OK > 0, nil
+}
+
+// touched are the marked files of a place, by key.
+type touched struct {
+	marked map[string]string // with the reasons
+	chosen map[string]bool   // those to hash next: they may hold what was shared, and nothing has touched them for a while
+	early  bool              // others were touched just now
+}
+
+// touched finds them, without those in tried.
+func (s *Store) touched(ctx context.Context, rec *record, quiet time.Duration, tried map[string]bool) (touched, error) {
+	t := touched{marked: map[string]string{}, chosen: map[string]bool{}}
+	var bytes int64
+	err := s.each(keyID(tagBad, rec.id), func(key, value []byte) error {
+		t.marked[string(key)] = string(value)
+		if bytes >= healBytes || tried[string(key)] {
+			return ctx.Err()
+		}
 		leaf, entry := splitFile(key)
 		row, err := s.row(rec.id, leaf, entry)
 		if err != nil {
 			return err
 		}
-		if !mayFit(rec.absPath(row), row) {
-			return ctx.Err()
-		}
 		fi, err := os.Stat(rec.absPath(row))
-		if err != nil {
+		if err != nil || !holdsAsMuch(fi, row) {
 			return ctx.Err()
 		}
 		is := chunker.StatOf(fi)
 		if age := time.Since(time.Unix(0, max(is.ModTime, is.Ctime))); age >= 0 && age < quiet {
-			later = true
+			t.early = true
 			return ctx.Err()
 		}
-		chosen[string(key)] = true
+		t.chosen[string(key)] = true
+		bytes += is.Size
 		return ctx.Err()
 	})
-	if err != nil || len(chosen) == 0 {
-		return false, later, err
-	}
-	bits, err := s.loadBits(rec)
-	if err != nil {
-		return false, later, err
-	}
-	v := s.newVerifier(rec, bits, 1)
-	v.marked, v.chosen, v.pace = marked, chosen, newPace()
-	if err := v.run(ctx); err != nil {
-		return false, later, err
-	}
-	s.cfg.Logger.Info("touched files hashed again", "root", rec.root, "name", rec.name, "files", v.report.Files, "ok", v.report.OK)
-	return v.report.OK > 0, later, nil
+	return t, err
 }
 
 // mayFit tells whether the file at path may hold what was shared, though its stat does not say so. The size is that of the
 // content: a stat may be of a file that was cut or damaged when it was hashed last.
 func mayFit(path string, r *row) bool {
 	fi, err := os.Stat(path)
-	return err == nil && fi.Mode().IsRegular() && fi.Size() == r.cut.size
+	return err == nil && holdsAsMuch(fi, r)
+}
+
+func holdsAsMuch(fi os.FileInfo, r *row) bool {
+	return fi.Mode().IsRegular() && fi.Size() == r.cut.size
 }
 
 // passes tells whether a file is not to be looked at, and keeps what is known of it.
@@ -168,13 +223,20 @@ func (v *verifier) passes(r *row) bool {
 // pace rests as long as the work took since the last rest, so that background work takes half of a disk at most.
 type pace struct{ from time.Time }
 
+// paceWork is how long the work goes on between rests: shorter ones would take longer than they are to.
+const paceWork = 20 * time.Millisecond
+
 func newPace() *pace { return &pace{time.Now()} }
 
 func (p *pace) rest(ctx context.Context) {
 	if p == nil {
 		return
 	}
-	t := time.NewTimer(min(time.Since(p.from), time.Second))
+	worked := time.Since(p.from)
+	if worked < paceWork {
+		return
+	}
+	t := time.NewTimer(min(worked, time.Second))
 	defer t.Stop()
 	select {
 	case <-ctx.Done():

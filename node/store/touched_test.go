@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -106,5 +107,40 @@ func TestHeal(t *testing.T) {
 	heal(0)
 	if now, err = s.Share(sh.Root); err != nil || now.State != store.Complete || now.Have != now.Leaves {
 		t.Errorf("after the old content is back: %+v, %v", now, err)
+	}
+}
+
+// TestHealTheBurst touches all files of a tree and asks for one: all are served again after one Heal.
+func TestHealTheBurst(t *testing.T) {
+	ctx := context.Background()
+	s := open(t, t.TempDir(), always())
+	dir := filepath.Join(t.TempDir(), "docs")
+	files := map[string]string{}
+	for i := range 300 {
+		files[fmt.Sprint("d", i%7, "/", i)] = fmt.Sprint("content ", i)
+	}
+	makeTree(t, dir, files)
+	sh := share(t, s, dir, chunker.Config{})
+	past := time.Now().Add(-time.Hour)
+	for name := range files {
+		if err := os.Chtimes(filepath.Join(dir, name), past, past); err != nil {
+			t.Fatal(err)
+		}
+	}
+	buf := make([]byte, 1<<10)
+	if _, err := openRoot(t, s, sh.Root).ReadLeaf(0, buf); !errors.Is(err, store.ErrChanged) {
+		t.Fatalf("a touched file is read: %v", err)
+	}
+	if healed, later, err := s.Heal(ctx, 0); err != nil || len(healed) != 1 || later {
+		t.Fatalf("healed %v, later %t, %v", healed, later, err)
+	}
+	r := openRoot(t, s, sh.Root)
+	for i := range sh.Leaves {
+		if _, err := r.ReadLeaf(i, buf); err != nil {
+			t.Fatalf("leaf %d: %v", i, err)
+		}
+	}
+	if sh, err := s.Share(sh.Root); err != nil || sh.State != store.Complete || sh.Have != sh.Leaves {
+		t.Errorf("%+v, %v", sh, err)
 	}
 }
