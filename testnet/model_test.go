@@ -350,11 +350,26 @@ func (w *world) verifyOne(t *rapid.T, p *modelPeer, s api.Share, full bool) {
 		p.seen(pl, w)
 	}
 	for _, after := range w.list(t, p) {
-		if after.CID == s.CID && len(right) == 0 && after.State == api.StateComplete {
-			t.Fatalf("peer %d: verify found %s wrong, and it is listed as complete", p.Index(), s.Path)
+		if after.CID == s.CID {
+			p.wrongIsSaid(t, after)
 		}
 		if after.CID == s.CID && len(wrong) == 0 && after.State == api.StateChanged {
 			t.Fatalf("peer %d: verify found %s right, and it is listed as changed: %s", p.Index(), s.Path, after.Reason)
+		}
+	}
+}
+
+// wrongIsSaid fails the test if a place is listed as complete that is wrong. The share is complete too where its places are that together.
+func (p *modelPeer) wrongIsSaid(t *rapid.T, s api.Share) {
+	listed := s.Places
+	if len(listed) < 2 {
+		listed = []api.Place{{Path: s.Path, State: s.State}}
+	}
+	for _, place := range listed {
+		for _, pl := range p.places[s.CID] {
+			if bad := p.disk.wrong(pl.rel, pl.tree.files()); p.path(pl.rel) == place.Path && place.State == api.StateComplete && bad != "" {
+				t.Fatalf("peer %d: verify found %s wrong, and it is listed as complete: %s", p.Index(), place.Path, bad)
+			}
 		}
 	}
 }
