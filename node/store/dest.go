@@ -72,7 +72,7 @@ func (t *dest) path(rel string) string {
 	return filepath.Join(t.dir, t.part, filepath.FromSlash(rel))
 }
 
-var errSymlink = errors.New("a symlink or special file is in its place")
+var errSymlink = errors.New("what is in its place is not the file or directory that it should be")
 
 // acquireDir opens the directory rel of the tree, "" being part itself, and makes it and
 // those above if create is set.

@@ -121,6 +121,30 @@ func TestIndexDiskFails(t *testing.T) {
 	}
 }
 
+// TestNoRemoval fetches to a disk on which nothing can be deleted: it works all the same or that is said, and when it can be the same Download
+// leaves nothing behind. It needs FUSE: apt-get install fuse3.
+func TestNoRemoval(t *testing.T) {
+	src, sh := tree(t, map[string]string{"a": "alpha", "d/b": "bravo"}, chunker.Config{})
+	for _, name := range []string{"x", "a:b"} {
+		disk := fault.MountFS(t, filepath.Join(t.TempDir(), "disk"))
+		dst := open(t, t.TempDir(), always())
+		tgt := store.Target{Root: sh.Root, Dir: disk.Dir, Name: name}
+		disk.FailRemoves(true)
+		if d, err := dst.Download(context.Background(), tgt, chunker.Limits{}); err == nil {
+			d.Close()
+		} else if !oneLine(err) {
+			t.Errorf("%q: %v", name, err)
+		}
+		disk.FailRemoves(false)
+		if got := fetch(t, src, dst, tgt); got.LeftN != 0 {
+			t.Errorf("%q: left out %v", name, got.Left)
+		}
+		if list, err := os.ReadDir(disk.Dir); err != nil || len(list) != 1 {
+			t.Errorf("%q: left behind: %v, %v", name, list, err)
+		}
+	}
+}
+
 // TestNoInodes uses up the inodes on the disk of the home. It needs root, and mkfs.ext4: apt-get install e2fsprogs.
 func TestNoInodes(t *testing.T) {
 	disk := filepath.Join(t.TempDir(), "disk")

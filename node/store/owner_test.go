@@ -151,6 +151,39 @@ func TestOneName(t *testing.T) {
 	}
 }
 
+// TestSwappedFiles has another program swap files of a .part while they are written, and when all are: they are fetched again, and are
+// not taken for one name.
+func TestSwappedFiles(t *testing.T) {
+	files := map[string]string{"a": "alpha", "b": "bravo", "c": string(content(1, 3<<20)), "d": string(content(2, 3<<20))}
+	src, sh := tree(t, files, chunker.Config{})
+	for _, pair := range [][2]string{{"a", "b"}, {"c", "d"}, {"a", "c"}} {
+		for _, at := range []int{3, 6, 100} {
+			to := t.TempDir()
+			d := begin(t, open(t, t.TempDir(), always()), store.Target{Root: sh.Root, Dir: to, Name: "x"})
+			if err := pump(t, openRoot(t, src, sh.Root), d, func(i int) bool { return i < at }); err != nil {
+				t.Fatal(err)
+			}
+			part := func(name string) string { return filepath.Join(to, "x.part", name) }
+			if err := errors.Join(os.Rename(part(pair[0]), part("tmp")), os.Rename(part(pair[1]), part(pair[0])), os.Rename(part("tmp"), part(pair[1]))); err != nil {
+				continue // not there yet
+			}
+			for try := 1; ; try++ {
+				if err := pump(t, openRoot(t, src, sh.Root), d, nil); err != nil {
+					t.Fatalf("%v at %d: %v", pair, at, err)
+				}
+				_, err := d.Finish(context.Background())
+				if err == nil {
+					break
+				}
+				if !errors.Is(err, store.ErrIncomplete) || try == 5 {
+					t.Fatalf("%v at %d, try %d: %v", pair, at, try, err)
+				}
+			}
+			sameTree(t, readTree(t, filepath.Join(to, "x")), files)
+		}
+	}
+}
+
 // TestLateWrite writes a chunk once more after it is there, as an endgame may: nothing
 // is touched, so that the finished file stays as it was recorded.
 func TestLateWrite(t *testing.T) {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -108,11 +109,14 @@ func (p *probe) make(name string) bool {
 	return err == nil && f.Close() == nil
 }
 
+// remove deletes files again. One that stays would make every later answer wrong.
 func (p *probe) remove(names ...string) {
 	for _, name := range names {
-		if local, err := localName(name); err == nil {
-			_ = p.dir.Remove(local)
+		local, err := localName(name)
+		if err == nil {
+			err = p.dir.Remove(local)
 		}
+		p.err = cmp.Or(p.err, err)
 	}
 }
 
@@ -127,7 +131,8 @@ func localName(name string) (string, error) {
 // lists tells whether the only name there is this one, as the disk gives it back: some show all in lower case, some spell accents
 // in another way.
 func (p *probe) lists(name string) bool {
-	entries, _ := fs.ReadDir(p.dir.FS(), ".")
+	entries, err := fs.ReadDir(p.dir.FS(), ".")
+	p.err = cmp.Or(p.err, err)
 	return len(entries) == 1 && (strings.EqualFold(entries[0].Name(), name) || foreign(name) && foreign(entries[0].Name()))
 }
 
@@ -154,8 +159,9 @@ func (p *probe) takesLinks() bool {
 	if p.links == 0 {
 		if p.links = 1; p.dir.Symlink("nowhere", "l") != nil {
 			p.links = -1
+		} else {
+			p.remove("l")
 		}
-		p.remove("l")
 	}
 	return p.links > 0
 }
@@ -168,6 +174,10 @@ func (p *probe) same(names []string) map[string]string {
 	for _, name := range names {
 		if p.make(name) {
 			made = append(made, name)
+			continue
+		}
+		if len(made) == 0 { // it was taken a moment ago, and nothing is in its way
+			p.err = cmp.Or(p.err, fmt.Errorf("%q could be made once only", name))
 			continue
 		}
 		i := slices.IndexFunc(made, func(m string) bool { return folded(m) == folded(name) })

@@ -216,15 +216,24 @@ func fitSize(f *os.File, size int64) error {
 
 var errOneName = errors.New("the file system takes this name and another of the share for one; fetch to another disk")
 
-// taken tells whether another entry's file has the inode, as where case does not count.
-// Called under mu.
+// taken tells whether a file that was there already, with this inode, is that of another entry too, as where case does not count.
+// What only was that file, and was moved here by another program, is not.
 func (d *Download) taken(entry int, inode uint64) bool {
+	d.mu.RLock()
+	other := -1
 	for i := range d.files {
 		if i != entry && d.files[i].created && d.files[i].inode == inode && inode != 0 {
-			return true
+			other = i
 		}
 	}
-	return false
+	if other < 0 || d.files[entry].created {
+		d.mu.RUnlock()
+		return false
+	}
+	rel := d.sel.rel(d.x.layout.Entries()[other].Path)
+	d.mu.RUnlock()
+	fi, err := d.dst.lstat(rel)
+	return err == nil && inodeOf(fi) == inode
 }
 
 // created notes the inode of a file, by which a resume knows it again; whole: also its
@@ -239,12 +248,12 @@ func (d *Download) created(entry int, f *os.File, fresh, whole bool) error {
 	if !whole {
 		is = chunker.FileStat{} // more writes are to come
 	}
+	if !fresh && d.taken(entry, inode) {
+		return errOneName
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	st := &d.files[entry]
-	if !fresh && !st.created && d.taken(entry, inode) {
-		return errOneName
-	}
 	if st.inode != inode || st.stat != is {
 		st.rowed = false
 	}

@@ -29,6 +29,7 @@ type FS struct {
 	bad      []badRange
 	room     int64 // bytes that may still be written; below 0: any number
 	failSync bool
+	keep     bool
 	fold     bool
 	names    int // limit on the bytes of a name; 0: what Backing takes
 	illegal  string
@@ -125,6 +126,13 @@ func (f *FS) Syncs() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.syncs
+}
+
+// FailRemoves makes every unlink and rmdir fail with EIO, or no more.
+func (f *FS) FailRemoves(fail bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.keep = fail
 }
 
 // FoldCase makes names that differ only in case the same name, as exFAT and NTFS do.
@@ -229,11 +237,27 @@ func (d *dirent) Link(ctx context.Context, target fs.InodeEmbedder, name string,
 	return nil, syscall.EPERM // as on exFAT
 }
 
+// kept says whether names cannot be removed.
+func (d *dirent) kept() syscall.Errno {
+	d.fs.mu.Lock()
+	defer d.fs.mu.Unlock()
+	if d.fs.keep {
+		return syscall.EIO
+	}
+	return 0
+}
+
 func (d *dirent) Unlink(ctx context.Context, name string) syscall.Errno {
+	if errno := d.kept(); errno != 0 {
+		return errno
+	}
 	return d.LoopbackNode.Unlink(ctx, d.stored(name))
 }
 
 func (d *dirent) Rmdir(ctx context.Context, name string) syscall.Errno {
+	if errno := d.kept(); errno != 0 {
+		return errno
+	}
 	return d.LoopbackNode.Rmdir(ctx, d.stored(name))
 }
 
