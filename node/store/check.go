@@ -120,15 +120,16 @@ const maxMisses = 256
 var errEnough = errors.New("enough seen")
 
 // recheck looks again at the files of a share that did not fit, until misses of them
-// still do not, and returns the record as it is then.
+// still do not, and at those with damaged leaves. It returns the record as it is then.
 func (s *Store) recheck(rec *record, misses int) (*record, error) {
-	if rec.bad == 0 {
-		return rec, nil
+	rec, err := s.recheckDamaged(rec, misses)
+	if err != nil || rec.bad == 0 {
+		return rec, err
 	}
 	var fit []*row
 	reason := ""
 	missed, touched := 0, false
-	err := s.each(keyID(tagBad, rec.id), func(key, value []byte) error {
+	err = s.each(keyID(tagBad, rec.id), func(key, value []byte) error {
 		leaf, entry := splitFile(key)
 		row, err := s.row(rec.id, leaf, entry)
 		if err != nil {
@@ -158,6 +159,54 @@ func (s *Store) recheck(rec *record, misses int) (*record, error) {
 	}
 	if err := s.markFit(rec, fit, reason); err != nil {
 		return rec, err
+	}
+	return s.recordOf(rec.id)
+}
+
+// recheckDamaged looks at the files of a share that fit when they were hashed and had damaged leaves, most of them misses files:
+// one that was changed since may have been mended, and is marked for Heal. Nobody reads such leaves, so nobody else would notice.
+func (s *Store) recheckDamaged(rec *record, misses int) (*record, error) {
+	if rec.state != Changed || rec.old {
+		return rec, nil
+	}
+	bits, err := s.loadBits(rec)
+	if err != nil || bits == nil {
+		return rec, err
+	}
+	v := &view{s: s, rec: rec, bits: bits}
+	marked := false
+	for i := 0; i < rec.leaves && misses > 0; {
+		row, err := v.find(i)
+		if errors.Is(err, ErrNotHave) { // not selected
+			i++
+			continue
+		}
+		if err != nil {
+			return rec, err
+		}
+		next := row.leaf + row.cut.leaves
+		for ; i < next && bits.get(i); i++ {
+		}
+		if i >= next {
+			continue
+		}
+		i = next
+		misses--
+		if known, err := s.has(keyFile(tagBad, rec.id, row.leaf, row.entry)); err != nil || known {
+			continue
+		}
+		abs := rec.absPath(row)
+		why, err := unfitPath(abs, row.stat)
+		if why == "" || err != nil {
+			continue
+		}
+		if err := s.markUnfit(rec.root, rec.id, row, called(row, abs)+" "+why); err != nil {
+			return rec, err
+		}
+		marked = true
+	}
+	if !marked {
+		return rec, nil
 	}
 	return s.recordOf(rec.id)
 }

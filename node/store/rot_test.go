@@ -95,3 +95,37 @@ func editInPlace(path string, at int64) error {
 	}
 	return errors.Join(err, f.Close(), os.Chtimes(path, fi.ModTime(), fi.ModTime()))
 }
+
+// TestMendedDamage: a damaged leaf is served again once its file is mended in place, though nobody reads that leaf meanwhile.
+func TestMendedDamage(t *testing.T) {
+	ctx := context.Background()
+	s := open(t, t.TempDir(), always())
+	path := filepath.Join(t.TempDir(), "f")
+	data := content(1, 3<<20)
+	if err := os.WriteFile(path, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	sh := share(t, s, path, chunker.Config{})
+	if err := errors.Join(editInPlace(path, 1<<20+7), s.Restat(sh.Root)); err != nil {
+		t.Fatal(err)
+	}
+	if damaged, err := s.CheckLeaf(sh.Root, 1); !damaged || err != nil {
+		t.Fatalf("damaged %v, %v", damaged, err)
+	}
+	for range 2 { // a look at what did not change leaves all as it is
+		if have := openRoot(t, s, sh.Root).Have(); len(have) != 1 || have[0] != 0b101 {
+			t.Fatalf("have %b, want 101", have)
+		}
+	}
+	if err := editInPlace(path, 1<<20+7); err != nil {
+		t.Fatal(err)
+	}
+	openRoot(t, s, sh.Root) // as a waiting fetch has done from time to time
+	if healed, _, err := s.Heal(ctx, 0); err != nil || len(healed) != 1 {
+		t.Fatalf("healed %v, %v", healed, err)
+	}
+	servesAll(t, s, sh.Root, data)
+	if sh, err := s.Share(sh.Root); err != nil || sh.State != store.Complete {
+		t.Errorf("%+v, %v", sh, err)
+	}
+}
