@@ -68,13 +68,14 @@ type killer struct {
 	lab                   *testnet.Lab
 	sharer, daemon, solo  *testnet.Peer
 	took                  map[string]time.Duration // by kind of work, how long it takes
+	foreign               []string                 // symlinks that the round has put into a .part
 	kills, inside, edited int
 }
 
 // round is one kill. The work is drawn, but every kind has its turn.
 func (k *killer) round(i int) {
 	peer, name := k.daemon, fmt.Sprintf("round%d", i)
-	k.name = name
+	k.name, k.foreign = name, nil
 	if k.rng.IntN(3) == 0 {
 		peer = k.solo
 	}
@@ -385,6 +386,7 @@ func (k *killer) damage(path string, fi fs.FileInfo) error {
 	case 5:
 		return errors.Join(os.Remove(path), os.WriteFile(path, []byte("another"), 0o644))
 	}
+	k.foreign = append(k.foreign, path)
 	return errors.Join(os.Remove(path), os.Symlink(filepath.Join(filepath.Dir(path), "nowhere"), path))
 }
 
@@ -398,17 +400,32 @@ func (k *killer) unchanged(want map[string]string) {
 	}
 }
 
-// noStrays holds that nothing unfinished is left.
+// noStrays holds that nothing unfinished is left, but for the directories around what the round has put into a .part.
 func (k *killer) noStrays(dir string, around map[string]string) {
 	k.t.Helper()
 	list, err := os.ReadDir(dir)
 	k.check(err)
 	for _, e := range list {
 		path := filepath.Join(dir, e.Name())
-		if _, ok := around[path]; !ok && e.Name() != "copy" && e.Type() != fs.ModeSymlink {
-			k.t.Fatalf("%s is left over:\n%s", path, listing(dir))
+		if _, ok := around[path]; ok || e.Name() == "copy" || e.Type() == fs.ModeSymlink {
+			continue
 		}
+		err := filepath.WalkDir(path, func(path string, e fs.DirEntry, err error) error {
+			if err == nil && !slices.Contains(k.foreign, path) && (!e.IsDir() || !k.holdsForeign(path)) {
+				k.t.Fatalf("%s is left over:\n%s", path, listing(dir))
+			}
+			return err
+		})
+		k.check(err)
 	}
+}
+
+// holdsForeign says whether below a directory lies what the round has put there.
+func (k *killer) holdsForeign(dir string) bool {
+	return slices.ContainsFunc(k.foreign, func(path string) bool {
+		_, err := os.Lstat(path)
+		return err == nil && strings.HasPrefix(path, dir+string(filepath.Separator))
+	})
 }
 
 // listing lists what is in a directory, for messages.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"strconv"
 	"strings"
@@ -48,20 +49,28 @@ func TestModel(t *testing.T) {
 	for i := range workers {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			t.Parallel()
-			rapid.Check(t, func(rt *rapid.T) { sequence(rt, bin) })
+			failed := false
+			rapid.Check(t, func(rt *rapid.T) {
+				defer func() { failed = failed || rt.Failed() }()
+				sequence(rt, bin, func(report string) {
+					if !failed { // rapid shows the last run of a failure; one that does not repeat is in this one alone
+						t.Log(report)
+					}
+				})
+			})
 		})
 	}
 }
 
-// sequence is one random sequence.
-func sequence(t *rapid.T, bin string) {
+// sequence is one random sequence. If it fails, it reports what was done and what the daemons have logged.
+func sequence(t *rapid.T, bin string, report func(string)) {
 	dir, err := os.MkdirTemp(memoryDir(), "shoal-model")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer os.RemoveAll(dir)
 	w := newWorld(t, dir, bin)
-	defer w.end(t)
+	defer w.end(t, report)
 	w.mkfile(t)
 	w.share(t)
 	t.Repeat(map[string]func(*rapid.T){
@@ -105,7 +114,7 @@ func (w *world) share(t *rapid.T) {
 	if err != nil {
 		t.Fatalf("peer %d: share %s: %v", p.Index(), name, err)
 	}
-	t.Logf("peer %d shares %s as %s", p.Index(), name, short(res.CID))
+	w.step(t, "peer %d shares %s as %s", p.Index(), name, short(res.CID))
 	if was, ok := w.roots[res.CID]; ok && !was.tree.equal(before) {
 		t.Fatalf("peer %d: sharing %s gives %s, which is something else", p.Index(), name, res.CID)
 	}
@@ -166,7 +175,7 @@ func (w *world) get(t *rapid.T) {
 	if source {
 		within = modelPatience
 	}
-	t.Logf("peer %d gets %s to %v, select %v, force %v; a source is there: %v", p.Index(), short(id), at, req.Select, req.Force, source)
+	w.step(t, "peer %d gets %s to %v, select %v, force %v; a source is there: %v", p.Index(), short(id), at, req.Select, req.Force, source)
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
 	job := p.begin(id, req, at, w)
@@ -192,16 +201,16 @@ func (w *world) judge(t *rapid.T, p *modelPeer, id string, job *job, res api.Get
 			if !p.blocked(job) {
 				t.Fatalf("peer %d: get of %s to %s leaves out %+v, and nothing is in their way", p.Index(), id, rel, res.Left)
 			}
-			t.Logf("  and has it at %s, but for %d names", rel, res.LeftCount)
+			w.step(t, "  and has it at %s, but for %d names", rel, res.LeftCount)
 			p.leave(id, rel)
 			return
 		}
-		t.Logf("  and has it at %s", rel)
+		w.step(t, "  and has it at %s", rel)
 		p.shared(id, rel, job.req.Select, job.selects, w)
 		return
 	}
 	e := api.AsError(err)
-	t.Logf("  and hears: %s: %s", e.Code, e.Message)
+	w.step(t, "  and hears: %s: %s", e.Code, e.Message)
 	blocked := p.blocked(job)
 	switch e.Code {
 	case api.Exists:
@@ -223,7 +232,7 @@ func (w *world) judge(t *rapid.T, p *modelPeer, id string, job *job, res api.Get
 func (w *world) pause(t *rapid.T) {
 	p, id, req, at := w.request(t)
 	after := time.Duration(rapid.IntRange(0, 30000).Draw(t, "µs")) * time.Microsecond
-	t.Logf("peer %d gets %s to %v, select %v, force %v, for %s", p.Index(), short(id), at, req.Select, req.Force, after)
+	w.step(t, "peer %d gets %s to %v, select %v, force %v, for %s", p.Index(), short(id), at, req.Select, req.Force, after)
 	ctx, cancel := context.WithTimeout(context.Background(), after)
 	defer cancel()
 	job := p.begin(id, req, at, w)
@@ -235,7 +244,7 @@ func (w *world) pause(t *rapid.T) {
 func (w *world) killGet(t *rapid.T) {
 	p, id, req, at := w.request(t)
 	after := time.Duration(rapid.IntRange(0, 30000).Draw(t, "µs")) * time.Microsecond
-	t.Logf("peer %d gets %s to %v, select %v, force %v, and is killed after %s", p.Index(), short(id), at, req.Select, req.Force, after)
+	w.step(t, "peer %d gets %s to %v, select %v, force %v, and is killed after %s", p.Index(), short(id), at, req.Select, req.Force, after)
 	p.begin(id, req, at, w)
 	ended := make(chan error, 1)
 	go func() {
@@ -256,7 +265,7 @@ func (w *world) killGet(t *rapid.T) {
 // restart ends a daemon and starts it again.
 func (w *world) restart(t *rapid.T) {
 	p := w.running(t)
-	t.Logf("peer %d restarts", p.Index())
+	w.step(t, "peer %d restarts", p.Index())
 	if err := p.Stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -267,12 +276,12 @@ func (w *world) restart(t *rapid.T) {
 func (w *world) kill(t *rapid.T) {
 	p := pick(t, "peer", w.peers)
 	if p.Running() {
-		t.Logf("peer %d is killed", p.Index())
+		w.step(t, "peer %d is killed", p.Index())
 		p.Kill()
 		p.killed = true
 		return
 	}
-	t.Logf("peer %d starts", p.Index())
+	w.step(t, "peer %d starts", p.Index())
 	w.start(t, p)
 }
 
@@ -291,7 +300,7 @@ func (w *world) unshare(t *rapid.T) {
 		t.Skip("it shares nothing")
 	}
 	s := pick(t, "share", shares)
-	t.Logf("peer %d removes %s", p.Index(), short(s.CID))
+	w.step(t, "peer %d removes %s", p.Index(), short(s.CID))
 	_, err := p.Client().Remove(context.Background(), s.CID)
 	w.said(t, err)
 	if err != nil && api.AsError(err).Code != api.NotFound { // a download that failed may have gone since
@@ -306,7 +315,7 @@ func (w *world) limit(t *rapid.T) {
 	p := w.running(t)
 	up := int64(pick(t, "up", []int{0, 2 << 20, 20 << 20}))
 	down := int64(pick(t, "down", []int{0, 2 << 20, 20 << 20}))
-	t.Logf("peer %d limits itself to %d up and %d down", p.Index(), up, down)
+	w.step(t, "peer %d limits itself to %d up and %d down", p.Index(), up, down)
 	if _, err := p.Client().SetLimits(context.Background(), api.LimitRequest{Up: &up, Down: &down}); err != nil {
 		t.Fatal(err)
 	}
@@ -335,7 +344,7 @@ func (w *world) verifyOne(t *rapid.T, p *modelPeer, s api.Share, full bool) {
 	if err != nil {
 		t.Fatalf("peer %d: verify %s: %v", p.Index(), s.CID, err)
 	}
-	t.Logf("peer %d verifies %s, full %v: ok %v", p.Index(), short(s.CID), full, res.OK)
+	w.step(t, "peer %d verifies %s, full %v: ok %v", p.Index(), short(s.CID), full, res.OK)
 	if len(p.places[s.CID]) == 0 {
 		return // of what was left out the model knows nothing
 	}
@@ -350,26 +359,37 @@ func (w *world) verifyOne(t *rapid.T, p *modelPeer, s api.Share, full bool) {
 		p.seen(pl, w)
 	}
 	for _, after := range w.list(t, p) {
-		if after.CID == s.CID {
-			p.wrongIsSaid(t, after)
-		}
-		if after.CID == s.CID && len(wrong) == 0 && after.State == api.StateChanged {
-			t.Fatalf("peer %d: verify found %s right, and it is listed as changed: %s", p.Index(), s.Path, after.Reason)
+		if after.CID == s.CID && len(after.Places) > 0 {
+			w.listed(t, p, after)
 		}
 	}
 }
 
-// wrongIsSaid fails the test if a place is listed as complete that is wrong. The share is complete too where its places are that together.
-func (p *modelPeer) wrongIsSaid(t *rapid.T, s api.Share) {
-	listed := s.Places
-	if len(listed) < 2 {
-		listed = []api.Place{{Path: s.Path, State: s.State}}
+// listed compares what is said of a share and each of its places after verify with the truth.
+func (w *world) listed(t *rapid.T, p *modelPeer, s api.Share) {
+	known := 0
+	together := tree{}
+	for _, said := range s.Places {
+		rel, _ := p.rel(said.Path)
+		pl := p.placeAt(s.CID, rel)
+		if pl == nil {
+			continue // of what was left out, or what a killed get has made, the model knows nothing
+		}
+		known++
+		maps.Copy(together, p.disk.right(rel, pl.wide))
+		if bad := p.disk.wrong(rel, pl.tree.files()); bad != "" && said.State == api.StateComplete {
+			t.Fatalf("peer %d: after verify the place %s is listed as complete, and yet %s", p.Index(), rel, bad)
+		}
+		if p.disk.wrong(rel, pl.wide.files()) == "" && said.State == api.StateChanged {
+			t.Fatalf("peer %d: after verify the place %s is right, and it is listed as changed: %s", p.Index(), rel, said.Reason)
+		}
 	}
-	for _, place := range listed {
-		for _, pl := range p.places[s.CID] {
-			if bad := p.disk.wrong(pl.rel, pl.tree.files()); p.path(pl.rel) == place.Path && place.State == api.StateComplete && bad != "" {
-				t.Fatalf("peer %d: verify found %s wrong, and it is listed as complete: %s", p.Index(), place.Path, bad)
-			}
+	if known < len(s.Places) || s.State != api.StateComplete || len(s.Select) > 0 {
+		return
+	}
+	for _, path := range sorted(w.roots[s.CID].tree.files()) { // its places may complete each other
+		if _, ok := together[path]; !ok {
+			t.Fatalf("peer %d: after verify %s is listed as complete, and %q is right at none of its places", p.Index(), s.Path, path)
 		}
 	}
 }
@@ -429,7 +449,7 @@ func (w *world) finish(t *rapid.T) {
 				w.dropAtEnd(t, p, id)
 				continue
 			}
-			t.Logf("at the end peer %d gets %s to %v, select %v", p.Index(), short(id), job.at, job.selects)
+			w.step(t, "at the end peer %d gets %s to %v, select %v", p.Index(), short(id), job.at, job.selects)
 			ctx, cancel := context.WithTimeout(context.Background(), modelPatience)
 			res, err := p.Client().Get(ctx, job.req, nil)
 			cancel()

@@ -27,6 +27,7 @@ type world struct {
 	net   *testnet.Net
 	peers []*modelPeer
 	roots map[string]root
+	steps []string
 }
 
 // root is what a CID means, and the name it was shared under.
@@ -124,6 +125,17 @@ func (t tree) wrong(name string, want tree) string {
 	return ""
 }
 
+// right is the part of want that is at name as it should be.
+func (t tree) right(name string, want tree) tree {
+	out := tree{}
+	for path, i := range want {
+		if got, ok := t[join(name, path)]; ok && got.same(i) {
+			out[path] = i
+		}
+	}
+	return out
+}
+
 func (i item) describe() string {
 	if len(i.text) > 12 {
 		return fmt.Sprintf("%c of %d bytes %q…", i.kind, len(i.text), i.text[:12])
@@ -199,7 +211,7 @@ type stamp struct {
 }
 
 func newWorld(t *rapid.T, dir, bin string) *world {
-	w := &world{net: testnet.New(testnet.Config{Dir: dir, Bin: bin}), roots: map[string]root{}}
+	w := &world{net: testnet.New(testnet.Config{Dir: dir, Bin: bin, Args: []string{"--log-level", "debug"}}), roots: map[string]root{}}
 	var wg sync.WaitGroup
 	errs := make([]error, 3)
 	start := func(i int) {
@@ -228,14 +240,25 @@ func newWorld(t *rapid.T, dir, bin string) *world {
 	return w
 }
 
-// end ends all daemons and shows the logs of a sequence that failed.
-func (w *world) end(t *rapid.T) {
+// step notes what is done, for the report of a failure.
+func (w *world) step(t *rapid.T, format string, args ...any) {
+	t.Logf(format, args...)
+	w.steps = append(w.steps, time.Now().Format("15:04:05.000 ")+fmt.Sprintf(format, args...))
+}
+
+// end ends all daemons and reports a sequence that failed.
+func (w *world) end(t *rapid.T, report func(string)) {
 	for _, p := range w.peers {
 		p.Kill()
-		if t.Failed() {
-			t.Logf("log of peer %d:\n%s", p.Index(), p.LogTail(30))
-		}
 	}
+	if !t.Failed() {
+		return
+	}
+	out := "what was done until the first failure:\n" + strings.Join(w.steps, "\n")
+	for _, p := range w.peers {
+		out += fmt.Sprintf("\nlog of peer %d:\n%s", p.Index(), p.LogTail(150))
+	}
+	report(out)
 }
 
 func (w *world) running(t *rapid.T) *modelPeer {
@@ -431,6 +454,16 @@ func (t tree) files() tree {
 	return out
 }
 
+// placeAt is the place of a root at rel that the model knows of; nil: none.
+func (p *modelPeer) placeAt(id, rel string) *place {
+	for _, pl := range p.places[id] {
+		if pl.rel == rel {
+			return pl
+		}
+	}
+	return nil
+}
+
 // rightPlaces tells of the places of a root which are right, and what is wrong with the others.
 func (p *modelPeer) rightPlaces(id string, w *world) (right []*place, wrong []string) {
 	for _, pl := range p.places[id] {
@@ -570,7 +603,7 @@ func (w *world) mkfile(t *rapid.T) {
 	if p.busy(name) {
 		t.Skip("a download goes there")
 	}
-	t.Logf("peer %d makes %s", p.Index(), name)
+	w.step(t, "peer %d makes %s", p.Index(), name)
 	must(t, os.RemoveAll(p.path(name)))
 	if rapid.IntRange(0, 3).Draw(t, "lone") == 0 {
 		must(t, os.WriteFile(p.path(name), []byte(pick(t, "content", contents())), 0o644))
@@ -607,7 +640,7 @@ func (w *world) edit(t *rapid.T) {
 	slices.Sort(files)
 	rel := pick(t, "file", files)
 	how := pick(t, "how", sorted(edits))
-	t.Logf("peer %d: %s %s", p.Index(), how, rel)
+	w.step(t, "peer %d: %s %s", p.Index(), how, rel)
 	must(t, edits[how](p.path(rel), p.disk[rel].text))
 	p.adopt(t, rel)
 }
@@ -662,7 +695,7 @@ func (w *world) rename(t *rapid.T) {
 	if from == to || p.busy(to) {
 		t.Skip("it cannot go there")
 	}
-	t.Logf("peer %d moves %s to %s", p.Index(), from, to)
+	w.step(t, "peer %d moves %s to %s", p.Index(), from, to)
 	must(t, os.RemoveAll(p.path(to)))
 	must(t, os.Rename(p.path(from), p.path(to)))
 	p.forget(from)
@@ -673,7 +706,7 @@ func (w *world) rename(t *rapid.T) {
 func (w *world) remove(t *rapid.T) {
 	p := pick(t, "peer", w.peers)
 	name := p.object(t)
-	t.Logf("peer %d deletes %s", p.Index(), name)
+	w.step(t, "peer %d deletes %s", p.Index(), name)
 	must(t, os.RemoveAll(p.path(name)))
 	p.forget(name)
 }
