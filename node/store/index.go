@@ -189,8 +189,10 @@ func (s *Store) closeIndex() error {
 	defer s.spare.close()
 	e := s.db.now.Load()
 	cause := e.fs.err()
+	tail, jerr := s.journal.close()
 	var err error
 	if e.log.fatal() == nil && (s.readOnly || s.room() == nil) {
+		s.putTail(tail)
 		err = e.close()
 	} else {
 		err = e.db.Close() // without the flush, which starts a new log
@@ -198,7 +200,7 @@ func (s *Store) closeIndex() error {
 	if cause != nil {
 		err = s.indexError(cause)
 	}
-	return errors.Join(err, s.journal.close())
+	return errors.Join(err, jerr)
 }
 
 // pebbleLogger sends Pebble's talk to debug, and knows what stands in the way of the index.

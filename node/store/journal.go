@@ -8,11 +8,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -134,17 +133,10 @@ func (l *journalLine) id() string { return fmt.Sprint(l.Kind, " ", l.Root, " ", 
 // where tells lines of the same thing at the same place, whatever its record.
 func (l *journalLine) where() string { return l.Root + " " + l.place() }
 
-// sum tells lines apart that say different things.
-func (l *journalLine) sum() uint64 {
-	c := *l
-	c.Seq = 0
-	b, err := json.Marshal(c)
-	if err != nil {
-		return 0
-	}
-	h := fnv.New64a()
-	h.Write(b)
-	return h.Sum64()
+// same tells whether two lines say the same, whenever.
+func (l journalLine) same(other journalLine) bool {
+	l.Seq, other.Seq = 0, 0
+	return reflect.DeepEqual(l, other)
 }
 
 // journal writes the file. Its lock is held over the commit of a batch that changes what it says, so that both have the
@@ -156,9 +148,9 @@ type journal struct {
 	size  int64
 	seq   uint64
 	lines int
-	said  map[string]uint64 // sum of the last line, by id, of what is there
-	lost  map[string]journalLine
-	stale bool // it lacks a line: it must be written anew
+	live  int                    // lines that tell of what is there
+	lost  map[string]journalLine // by where
+	stale bool                   // it lacks a line: it must be written anew
 	timer *time.Timer
 	shut  bool
 }
@@ -167,10 +159,12 @@ type journal struct {
 type change struct {
 	j     *journal
 	lines []journalLine
+	live  int // more lines that tell of what is there
 }
 
-// begin finds what b changes, and adds to it the number of the change. The caller calls done or drop.
-func (j *journal) begin(b *pebble.Batch) (*change, error) {
+// begin finds what b changes of what the index says now, and adds to it the number of the change. The caller is in the gate, and calls
+// done or drop.
+func (j *journal) begin(s *Store, b *pebble.Batch) (*change, error) {
 	lines, err := changedLines(b)
 	if err != nil || len(lines) == 0 {
 		return nil, err
@@ -178,12 +172,17 @@ func (j *journal) begin(b *pebble.Batch) (*change, error) {
 	j.mu.Lock()
 	c := &change{j: j}
 	for _, l := range lines {
-		sum, there := j.said[l.id()]
-		if l.Gone && !there || there && !l.Gone && sum == l.sum() {
+		was, err := s.lineNow(l.key)
+		if err != nil {
+			j.mu.Unlock()
+			return nil, err
+		}
+		if l.Gone && was.Gone || l.same(was) {
 			continue
 		}
+		c.live += there(l.journalLine) - there(was)
 		l.Seq = j.seq + uint64(len(c.lines)) + 1
-		c.lines = append(c.lines, l)
+		c.lines = append(c.lines, l.journalLine)
 	}
 	if len(c.lines) == 0 {
 		j.mu.Unlock()
@@ -193,20 +192,52 @@ func (j *journal) begin(b *pebble.Batch) (*change, error) {
 	return c, b.Set(keySeq, binary.BigEndian.AppendUint64(nil, seq), nil)
 }
 
+// there is 1 for a line that tells of something that is there.
+func there(l journalLine) int {
+	if l.Gone {
+		return 0
+	}
+	return 1
+}
+
+// lineNow is what there is to say of the record under key, as the index has it. The caller is in the gate.
+func (s *Store) lineNow(key []byte) (journalLine, error) {
+	v, closer, err := s.db.db().Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return journalLine{Gone: true}, nil
+	}
+	if err != nil {
+		return journalLine{}, s.readError(err)
+	}
+	defer closer.Close()
+	rec, err := decodeRecord(v)
+	if err != nil {
+		return journalLine{}, err
+	}
+	rec.root, _, err = splitRecord(key)
+	return lineOf(key[0], rec), err
+}
+
+// keyLine is what there is to say of the record under key.
+type keyLine struct {
+	journalLine
+	key []byte
+}
+
 // changedLines are the records that a batch sets and deletes, each as the batch leaves it: a share that takes the place of another one
 // of its root is deleted and set.
-func changedLines(b *pebble.Batch) (lines []journalLine, err error) {
+func changedLines(b *pebble.Batch) (lines []keyLine, err error) {
 	if b.Empty() {
 		return nil, nil
 	}
-	at := map[string]int{} // in lines, by id
-	add := func(l journalLine) {
-		if i, known := at[l.id()]; known {
-			lines[i] = l
+	at := map[string]int{} // in lines, by key
+	add := func(key []byte, l journalLine) {
+		if i, known := at[string(key)]; known {
+			lines[i].journalLine = l
 			return
 		}
-		at[l.id()] = len(lines)
-		lines = append(lines, l)
+		at[string(key)] = len(lines)
+		lines = append(lines, keyLine{l, key})
 	}
 	for r := b.Reader(); ; {
 		kind, key, value, ok, err := r.Next()
@@ -227,9 +258,9 @@ func changedLines(b *pebble.Batch) (lines []journalLine, err error) {
 				return nil, err
 			}
 			rec.root = root
-			add(lineOf(key[0], rec))
+			add(key, lineOf(key[0], rec))
 		case pebble.InternalKeyKindDelete:
-			add(goneLine(key[0], root, id))
+			add(key, goneLine(key[0], root, id))
 		}
 	}
 }
@@ -250,30 +281,19 @@ func (c *change) done(s *Store) {
 	defer j.mu.Unlock()
 	var buf bytes.Buffer
 	for i := range c.lines {
-		j.take(&c.lines[i])
-		writeLine(&buf, &c.lines[i])
+		l := &c.lines[i]
+		j.seq = l.Seq
+		if !l.Gone {
+			delete(j.lost, l.where())
+		}
+		writeLine(&buf, l)
 	}
+	j.live += c.live
 	j.append(buf.Bytes(), len(c.lines))
 	if j.stale {
 		s.wakeHeal()
-	} else if j.lines > 2*(len(j.said)+len(j.lost))+journalSlack {
+	} else if j.lines > 2*(j.live+len(j.lost))+journalSlack {
 		j.rewrite(s)
-	}
-}
-
-// take follows a line.
-func (j *journal) take(l *journalLine) {
-	j.seq = max(j.seq, l.Seq)
-	switch {
-	case l.Lost && l.Gone:
-		delete(j.lost, l.where())
-	case l.Lost:
-		j.lost[l.where()] = *l
-	case l.Gone:
-		delete(j.said, l.id())
-	default:
-		delete(j.lost, l.where())
-		j.said[l.id()] = l.sum()
 	}
 }
 
@@ -284,8 +304,8 @@ func (j *journal) found(s *Store, l journalLine) {
 	if _, lost := j.lost[l.where()]; !lost {
 		return
 	}
+	delete(j.lost, l.where())
 	l.Seq, l.Lost, l.Gone = j.seq, true, true
-	j.take(&l)
 	var buf bytes.Buffer
 	writeLine(&buf, &l)
 	j.append(buf.Bytes(), 1)
@@ -348,21 +368,6 @@ func (j *journal) mend(s *Store) {
 	}
 }
 
-func (j *journal) close() error {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.shut = true
-	if j.timer != nil {
-		j.timer.Stop()
-	}
-	if j.f == nil {
-		return nil
-	}
-	err := errors.Join(j.f.Sync(), j.f.Close())
-	j.f = nil
-	return err
-}
-
 // rewrite makes the file anew from the index. Called under mu.
 func (j *journal) rewrite(s *Store) {
 	if err := j.writeAnew(s); err != nil {
@@ -402,13 +407,11 @@ func (j *journal) replace(all []journalLine) error {
 	var buf bytes.Buffer
 	// The first line keeps the number when there is nothing to say.
 	writeLine(&buf, &journalLine{Seq: j.seq, Kind: "journal"})
-	said, lost := map[string]uint64{}, map[string]journalLine{}
+	lost := map[string]journalLine{}
 	for i := range all {
 		writeLine(&buf, &all[i])
 		if l := &all[i]; l.Lost {
 			lost[l.where()] = *l
-		} else {
-			said[l.id()] = l.sum()
 		}
 	}
 	_, err = f.Write(buf.Bytes())
@@ -428,7 +431,7 @@ func (j *journal) replace(all []journalLine) error {
 		j.f.Close()
 	}
 	j.f, j.size, j.lines, j.stale = f, int64(buf.Len()), len(all)+1, false
-	j.said, j.lost = said, lost
+	j.live, j.lost = len(all)-len(lost), lost
 	return nil
 }
 
@@ -511,49 +514,4 @@ func (t *journalText) list() (all []journalLine) {
 		}
 	}
 	return all
-}
-
-// openJournal compares the journal with the index, which is ErrIndexOld if it lacks a change that was written down, and
-// writes it anew where it lacks something.
-func (s *Store) openJournal() error {
-	j := &s.journal
-	j.path = filepath.Join(s.home, journalName)
-	j.said, j.lost = map[string]uint64{}, map[string]journalLine{}
-	var indexed uint64
-	v, err := s.get(keySeq)
-	if err == nil && len(v) == 8 {
-		indexed = binary.BigEndian.Uint64(v)
-	} else if err != nil && !errors.Is(err, pebble.ErrNotFound) {
-		return err
-	}
-	t, err := readJournal(j.path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		s.cfg.Logger.Warn("the journal of shares does not read, and is written anew", "error", err)
-	}
-	if err == nil && t.seq > indexed {
-		return fmt.Errorf("open index %s: %w: it lacks %d of the changes that %s tells of",
-			filepath.Join(s.home, indexName), ErrIndexOld, t.seq-indexed, j.path)
-	}
-	j.seq = indexed
-	if t != nil {
-		for _, l := range t.list() {
-			j.take(&l)
-		}
-		j.size, j.lines = t.size, t.lines
-	}
-	if s.readOnly {
-		return nil
-	}
-	if err != nil || t.bad > 0 || t.seq < indexed || t.lines > 2*len(t.now)+journalSlack {
-		j.mu.Lock()
-		defer j.mu.Unlock()
-		j.rewrite(s)
-		return nil
-	}
-	if j.f, err = os.OpenFile(j.path, os.O_RDWR, 0o600); err != nil {
-		j.stale = true
-	} else if err := j.f.Truncate(j.size); err != nil { // what was cut short
-		j.stale = true
-	}
-	return nil
 }

@@ -13,6 +13,7 @@ import (
 //
 //	'm' "next"                        -> id          next free id
 //	'm' "seq"                         -> number      the last change that the journal tells of
+//	'm' "tail"                        -> tail        how the journal was left when the home was closed: journal_open.go
 //	's' root                          -> record      a share: the first place where the root lies
 //	'a' root id                       -> record      another place of it, or an older version of a place
 //	'w' path                          -> ids         what lies or lay at a path: the place of now (0: none), then older versions, the newest first

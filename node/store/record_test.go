@@ -189,6 +189,16 @@ func FuzzRow(f *testing.F) {
 	})
 }
 
+// FuzzTail is FuzzRecord for tails.
+func FuzzTail(f *testing.F) {
+	f.Add(tail{seq: 7, lines: 9, live: 3, stat: chunker.FileStat{Size: 9, ModTime: 1, Inode: 3, Ctime: -1, Device: 2}}.encode())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if got, err := decodeTail(b); err == nil && b[0] == recordVersion && !bytes.Equal(got.encode(), b) {
+			t.Errorf("%x became %x", b, got.encode())
+		}
+	})
+}
+
 // TestSafeName keeps what the system takes.
 func TestSafeName(t *testing.T) {
 	long := strings.Repeat("x", 251) + ".bin"

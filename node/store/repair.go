@@ -113,7 +113,7 @@ func (s *Store) salvage(m *Mended) ([]journalLine, error) {
 	if err := j.replace(lines); err != nil {
 		return nil, fsError("write", path, err)
 	}
-	if err := j.close(); err != nil {
+	if _, err := j.close(); err != nil {
 		return nil, fsError("write", path, err)
 	}
 	if err := s.openIndex(true); err != nil {

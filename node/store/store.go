@@ -78,7 +78,8 @@ func (s *Store) start(fresh bool) error {
 		err = raiseFormat(s.home)
 	}
 	if err != nil {
-		return errors.Join(s.homeError(err), s.db.now.Load().close(), s.journal.close())
+		_, jerr := s.journal.close()
+		return errors.Join(s.homeError(err), s.db.now.Load().close(), jerr)
 	}
 	s.startHeal()
 	if s.readOnly {
@@ -192,7 +193,7 @@ func (s *Store) commitIf(b *pebble.Batch, sync bool, may func() error) error {
 	if err := may(); err != nil {
 		return err
 	}
-	change, err := s.journal.begin(b)
+	change, err := s.journal.begin(s, b)
 	if err != nil {
 		return fmt.Errorf("write index: %w", err)
 	}
