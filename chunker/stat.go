@@ -1,6 +1,9 @@
 package chunker
 
-import "io/fs"
+import (
+	"io/fs"
+	"time"
+)
 
 // FileStat is what tells a file apart from an edited one. Programs can put a modification time back; the time of change
 // (ctime) they cannot. It also moves when a file is renamed, linked or given other permissions, so a file whose
@@ -31,4 +34,14 @@ func (s FileStat) Same(old FileStat) bool {
 		return s.Ctime == old.Ctime
 	}
 	return old.Device == 0 || s.Device == old.Device
+}
+
+// coarse is the finest step of the clock of file systems that have no time of change, or one in steps that an edit fits into: 10 ms on
+// exFAT, a second or two on FAT and on much that is mounted through FUSE.
+const coarse = 10 * int64(time.Millisecond)
+
+// Proves tells whether a file that looks like s now must be the unchanged file that was recorded as old: it looks the same, and has a
+// time of change with a fine clock. Where it does not prove it, only hashing tells. A platform without times of change has nothing better.
+func (s FileStat) Proves(old FileStat) bool {
+	return s.Same(old) && (s.Ctime == 0 || old.Ctime != 0 && s.Ctime%coarse != 0)
 }

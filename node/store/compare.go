@@ -169,7 +169,7 @@ func (c *comparison) look(i int, e *chunker.Entry, fi fs.FileInfo, err error) *v
 		return c.left(i, Refusal{Why: whyDiffers, Replaceable: true})
 	}
 	is := chunker.StatOf(fi)
-	if was, ok := c.trusted[i]; ok && was == is {
+	if was, ok := c.trusted[i]; ok && was == is && is.Proves(was) {
 		return &verdict{entry: i, kept: true, stat: is}
 	}
 	if fits := e.Size < 0 && is.Size <= int64(c.d.s.cfg.Limits.BlockSize) || is.Size == e.Size; !fits && !c.d.rec.force {

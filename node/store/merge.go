@@ -275,14 +275,16 @@ func (d *Download) touched() bool {
 	}
 	d.mu.RLock()
 	kept := make(map[int]chunker.FileStat, len(d.kept))
+	rest := d.wantN // leaves that had to come, since the files were hashed
 	for i, st := range d.kept {
 		kept[i] = st
+		rest -= d.x.layout.Entries()[i].Leaves
 	}
 	d.mu.RUnlock()
 	any := false
 	for i, st := range kept {
 		fi, err := d.there.lstat(d.sel.rel(d.x.layout.Entries()[i].Path))
-		if err == nil && fi.Mode().IsRegular() && chunker.StatOf(fi) == st {
+		if err == nil && fi.Mode().IsRegular() && chunker.StatOf(fi) == st && (rest == 0 || st.Proves(st)) {
 			continue
 		}
 		any = true

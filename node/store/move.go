@@ -262,6 +262,9 @@ func (v *verifier) stays(r *row, fi fs.FileInfo) bool {
 	defer v.mu.Unlock()
 	v.report.Files++
 	v.report.OK++
+	if !is.Proves(r.stat) {
+		is.Ctime = 0 // the move may hide what else changed it: the next verify hashes
+	}
 	if is != r.stat {
 		r.stat = is
 		v.rows = append(v.rows, r)

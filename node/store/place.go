@@ -64,10 +64,31 @@ func (s *Store) sharedAt(ctx context.Context, t Target, final string) (Share, bo
 	if err == nil {
 		rec, err = s.checkPlace(ctx, rec)
 	}
+	if err == nil && rec.state == Complete {
+		rec, err = s.prove(ctx, rec, t.Checked)
+	}
 	if err != nil || rec.state != Complete {
 		return Share{}, false, err
 	}
 	return rec.share(), true, nil
+}
+
+// prove hashes the files of a place of which their stat does not prove that they are what was recorded, and returns the record as it is then.
+func (s *Store) prove(ctx context.Context, rec *record, progress func(bytes int64)) (*record, error) {
+	proven := true
+	err := s.rows(rec.id, func(r *row) error {
+		fi, err := os.Stat(rec.absPath(r))
+		proven = proven && err == nil && chunker.StatOf(fi).Proves(r.stat)
+		return ctx.Err()
+	})
+	if err != nil || proven {
+		return rec, err
+	}
+	var sum VerifyReport
+	if err := s.verifyPlace(ctx, rec, false, &sum, progress); err != nil {
+		return rec, err
+	}
+	return s.recordOf(rec.id)
 }
 
 // adopt hashes what is at path and shares it if it is the root.

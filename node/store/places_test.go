@@ -418,6 +418,30 @@ func TestMove(t *testing.T) {
 	if m, err := s.Move(ctx, lone, film, nil); err != nil || m[0].Bytes != 0 || m[0].OK != 1 {
 		t.Errorf("%+v, %v", m, err)
 	}
+	// One that was edited before the move, its time put back, is found by the next verify, however often it is moved.
+	edited, last := filepath.Join(dir, "edited"), filepath.Join(dir, "last")
+	makeTree(t, dir, map[string]string{"edited": string(content(10, 2<<20))})
+	sh = share(t, s, edited, chunker.Config{})
+	fi, err := os.Stat(edited)
+	if err != nil {
+		t.Fatal(err)
+	}
+	makeTree(t, dir, map[string]string{"edited": string(content(11, 2<<20))})
+	if err := os.Chtimes(edited, fi.ModTime(), fi.ModTime()); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range [][2]string{{edited, last}, {last, edited}} {
+		if err := os.Rename(m[0], m[1]); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Move(ctx, m[0], m[1], nil); err != nil {
+			t.Error(err)
+		}
+	}
+	if report, err := s.Verify(ctx, sh.Root, false, nil); err != nil || len(report.Bad) != 1 {
+		t.Errorf("edited and moved: %+v, %v", report, err)
+	}
+
 	if _, err := s.Move(ctx, film, filepath.Join(dir, "other"), nil); !errors.Is(err, store.ErrChanged) {
 		t.Errorf("something else: %v", err)
 	}

@@ -67,7 +67,7 @@ func (s *Store) priorAt(path string) (*prior, error) {
 func (p *prior) known(path string, is chunker.FileStat) func(int) [digestSize]byte {
 	r := p.rows[path]
 	chunk := int64(chunker.UnixFSV1_2025().ChunkSize)
-	if r == nil || !is.Same(r.stat) || r.stat.Ctime == 0 && is.Ctime != 0 || r.cut.size != is.Size || int64(r.cut.leaves) != (is.Size+chunk-1)/chunk {
+	if r == nil || !is.Proves(r.stat) || r.cut.size != is.Size || int64(r.cut.leaves) != (is.Size+chunk-1)/chunk {
 		return nil
 	}
 	if r.cut.leaves > 1 && r.cut.chunk != chunk { // another importer cut it

@@ -419,7 +419,7 @@ func (d *Download) stockFile(ctx context.Context, i int, e chunker.Entry, rows m
 	// What was recorded counts without a look where the file is as the last session left it, and that ended in order. A lone raw
 	// root, of unknown size, is hashed.
 	ours := known && err == nil && st.inode == was.Inode && e.Size >= 0
-	trusted := ours && d.sealed && fi.Size() == e.Size && was.ModTime != 0 && chunker.StatOf(fi).Same(was)
+	trusted := ours && d.sealed && fi.Size() == e.Size && was.ModTime != 0 && chunker.StatOf(fi).Proves(was)
 	if err == nil && e.Leaves == 1 {
 		st.stat, st.rowed = chunker.StatOf(fi), trusted // if it is written again, this does not fit and it is hashed in the end
 	}

@@ -63,7 +63,7 @@ func (d *Download) vouch(ctx context.Context, stats map[int]chunker.FileStat) er
 	for i, is := range stats {
 		d.mu.Lock()
 		e, st := &d.x.layout.Entries()[i], &d.files[i]
-		settled := e.Kind != chunker.File || is.Size == 0 || !st.doubted && (e.Leaves > 1 || st.stat.ModTime != 0 && is == st.stat)
+		settled := e.Kind != chunker.File || is.Size == 0 || !st.doubted && (e.Leaves > 1 || st.stat.ModTime != 0 && is == st.stat && is.Proves(st.stat))
 		d.mu.Unlock()
 		if settled {
 			continue

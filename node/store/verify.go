@@ -20,7 +20,7 @@ import (
 )
 
 // Verify hashes the files of a share, at each of its places, again, chunk by chunk: with full all of them, else
-// only those whose stat changed, whose chunks were found damaged, or that did not fit
+// only those whose stat changed or proves nothing, whose chunks were found damaged, or that did not fit
 // before. Files whose content is what it was are referenced with their new stat and
 // served again; of the others the chunks that still match are served. progress is told
 // the bytes hashed so far. ErrNotFound.
@@ -140,7 +140,7 @@ func (v *verifier) file(ctx context.Context, r *row) error {
 		v.missing(r, abs, FileMissing, why)
 		return nil
 	}
-	if why == "" && !marked && !v.full && v.whole(r) && fi.Size() == r.cut.size {
+	if why == "" && chunker.StatOf(fi).Proves(r.stat) && !marked && !v.full && v.whole(r) && fi.Size() == r.cut.size {
 		v.mu.Lock()
 		defer v.mu.Unlock()
 		v.report.Files++
