@@ -106,10 +106,14 @@ func (n *Node) shareNamed(ref string) (cid.Cid, error) {
 		known = append(known, api.Share{CID: s.Root.KeyString(), Name: s.Name, Path: s.Path, Places: apiPlaces(s)})
 	}
 	s, err := api.MatchShare(known, ref)
-	if err != nil {
-		return cid.Undef, err
+	if err == nil {
+		return cid.Cast([]byte(s.CID))
 	}
-	return cid.Cast([]byte(s.CID))
+	for i := range known { // for the hint
+		known[i].CID = shares[i].Root.String()
+	}
+	_, err = api.MatchShare(known, ref)
+	return cid.Undef, err
 }
 
 // Entries lists what is in a share, in the order of its leaves.
@@ -170,7 +174,13 @@ func (n *Node) Remove(ctx context.Context, ref string) (api.Share, error) {
 	if err != nil {
 		return api.Share{CID: api.RefCID(ref), State: api.StateChanged}, n.removeVersion(ref, err)
 	}
-	if i := slices.IndexFunc(s.Places, func(p api.Place) bool { return p.Path == ref }); i >= 0 && len(s.Places) > 1 {
+	i := slices.IndexFunc(s.Places, func(p api.Place) bool { return p.Path == ref })
+	if i < 0 {
+		if i = slices.IndexFunc(s.Places, func(p api.Place) bool { return api.LeadsTo(p.Path, ref) }); i >= 0 {
+			ref = s.Places[i].Path
+		}
+	}
+	if i >= 0 && len(s.Places) > 1 {
 		if err := n.store.RemovePlace(ref); err != nil {
 			return s, userError(err)
 		}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"path/filepath"
+	"strings"
 	"text/tabwriter"
 
 	"shoal/node/api"
@@ -68,11 +70,16 @@ func byRef[T any](arg string, do func(ref string) (T, error)) (T, error) {
 		return v, err
 	}
 	if full, absErr := abs(arg); absErr == nil && full != arg {
-		if v, err := do(full); api.AsError(err) == nil || api.AsError(err).Code != api.NotFound {
+		if v, err := do(full); api.AsError(err) == nil || api.AsError(err).Code != api.NotFound || isPath(arg) {
 			return v, err
 		}
 	}
 	return v, err
+}
+
+// isPath tells whether an argument that names no share can only be meant as a path.
+func isPath(arg string) bool {
+	return strings.ContainsRune(arg, filepath.Separator) && api.RefCID(arg) == strings.TrimSuffix(arg, "/")
 }
 
 // nothing is the service of a home that does not exist.

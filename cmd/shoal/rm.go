@@ -42,7 +42,7 @@ func runRm(ctx context.Context, c *call) (err error) {
 func removeOne(ctx context.Context, s api.Service, arg string) (api.Share, error) {
 	if full, err := abs(arg); err == nil && full != arg {
 		share, err := s.Remove(ctx, full)
-		if err == nil || api.AsError(err).Code != api.NotFound {
+		if err == nil || api.AsError(err).Code != api.NotFound || isPath(arg) {
 			return share, err
 		}
 	}

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"os"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -86,5 +89,44 @@ func TestMatchShare(t *testing.T) {
 				t.Errorf("%q, code %q; want %q, code %q", s.CID, code, row.cid, row.code)
 			}
 		})
+	}
+}
+
+// TestMatchShareHints: who mistook a name, a CID or a path is told what may have been meant, so that one can be told from the other.
+func TestMatchShareHints(t *testing.T) {
+	real := t.TempDir()
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(real, link); err != nil {
+		t.Skip(err)
+	}
+	const long = "bafkreigr6x6xa2qzfzd5gdnbeevdffhgz6psbndqmvs2dfiwl45wv7ufnm"
+	shares := []api.Share{
+		{CID: long, Name: "Holiday.mp4", Path: "/home/u/films/Holiday.mp4"},
+		{CID: "bafyB", Name: "notes", Path: "/home/u/notes"},
+		{CID: "bafyC", Name: "notes", Path: "/srv/notes"},
+		{CID: "bafyD", Name: "here", Path: filepath.Join(real, "here"), Places: []api.Place{{Path: filepath.Join(real, "here")}, {Path: "/mnt/there", Name: "there"}}},
+	}
+	for _, row := range []struct{ name, ref, hint string }{
+		{"ambiguous", "notes", "/srv/notes (bafyC)"},
+		{"capitals", "holiday.MP4", "Perhaps /home/u/films/Holiday.mp4"},
+		{"a slip", "Holidya.mp4", "Perhaps /home/u/films/Holiday.mp4"},
+		{"its beginning", "Holi", "Perhaps /home/u/films/Holiday.mp4"},
+		{"another directory", "/home/u/Holiday.mp4", "Perhaps /home/u/films/Holiday.mp4"},
+		{"name of a place", "ther", "Perhaps " + filepath.Join(real, "here")},
+		{"CID with a slip", strings.Replace(long, "gr6", "gr7", 1), "Perhaps /home/u/films/Holiday.mp4"},
+		{"CID cut off", long[:12], "Perhaps /home/u/films/Holiday.mp4"},
+		{"directory above", "/home/u/films", "Below that path is shared: /home/u/films/Holiday.mp4"},
+		{"path inside", "/srv/notes/sub/a", "It is part of what is shared as /srv/notes (bafyC)"},
+		{"nothing like it", "zzz", "`shoal ls` lists the shares."},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			_, err := api.MatchShare(shares, row.ref)
+			if e := api.AsError(err); e == nil || !strings.Contains(e.Hint, row.hint) {
+				t.Errorf("%+v, want hint %q", e, row.hint)
+			}
+		})
+	}
+	if s, err := api.MatchShare(shares, filepath.Join(link, "here")); err != nil || s.CID != "bafyD" {
+		t.Errorf("through a symlinked directory: %+v, %v", s, err)
 	}
 }
