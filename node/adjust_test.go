@@ -365,3 +365,43 @@ func TestUnfoundFetchLeavesNothing(t *testing.T) {
 		t.Errorf("left behind: %v", left)
 	}
 }
+
+// What is being fetched may be shared from elsewhere: then the fetch, waiting or half done, takes the rest from there.
+func TestShareOfWhatIsFetched(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		peer bool
+		seen func(api.Progress) bool
+	}{
+		{"nobody has it", false, func(p api.Progress) bool { return p.State == api.StateSearching && p.Message != "" }},
+		{"something has come", true, came},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			a, _ := startNode(t, t.TempDir())
+			home := t.TempDir()
+			b, stop := startNode(t, home, a)
+			own, data := randomFile(t, t.TempDir(), "own.bin", 4<<20)
+			ref := cidOf(t, own)
+			if row.peer {
+				slowly(t, a)
+				mustShare(t, a, own)
+			}
+			dest := filepath.Join(t.TempDir(), "copy")
+			g := get(t, b, api.GetRequest{Link: ref, Output: dest})
+			g.until(t, row.name, row.seen)
+			stop() // so that there is one that the node goes on with by itself, too
+			<-g.over
+			b, _ = startNode(t, home, a)
+			g = get(t, b, api.GetRequest{Link: ref, Output: dest})
+			g.until(t, row.name, row.seen)
+			mustShare(t, b, own)
+			if got := g.done(t); got.Path != dest {
+				t.Errorf("%+v", got)
+			}
+			holds(t, dest, data)
+			if left, _ := filepath.Glob(dest + "*.part"); len(left) > 0 {
+				t.Errorf("left behind: %v", left)
+			}
+		})
+	}
+}

@@ -22,10 +22,11 @@ const checkpointEvery = 2 * time.Second
 // maxHints bounds the peers named by links that wait to be tried.
 const maxHints = 64
 
-// Why a fetch stops before its end: the last caller left it, or another caller wants more.
+// Why a fetch stops before its end: the last caller left it, another caller wants more, or it starts over since the root is shared here now.
 var (
 	errPaused   = errors.New("paused")
 	errAdjusted = errors.New("goes on for another target")
+	errShared   = errors.New("is shared here now")
 )
 
 // fetch is one root on its way in. It runs once, however many callers wait for it.
@@ -33,6 +34,7 @@ type fetch struct {
 	target store.Target
 	hints  chan peer.AddrInfo // from the links of all callers
 	links  []peer.AddrInfo    // those that findPeers has taken; it alone uses this
+	shared chan struct{}      // holds a token when the root was shared here meanwhile
 	cancel context.CancelCauseFunc
 	done   chan struct{} // closed when it is over; then share, stats and err hold
 
@@ -62,13 +64,32 @@ func (f *fetch) hint(peers []peer.AddrInfo) {
 	}
 }
 
-// fetch brings one root in: copies it where it is here already, else opens the download,
-// finds peers, swaps, finishes.
+// fetch brings one root in: copies it where it is here already, else downloads it.
 func (n *Node) fetch(ctx context.Context, f *fetch) (store.Share, error) {
-	f.setState(api.StateChecking)
-	if share, here, err := n.copyHere(ctx, f); here {
-		return share, err
+	for {
+		f.setState(api.StateChecking)
+		if share, here, err := n.copyHere(ctx, f); here {
+			return share, err
+		}
+		share, err := n.download(ctx, f)
+		if !errors.Is(err, errShared) {
+			return share, err
+		}
 	}
+}
+
+// sharedHere tells a fetch of root that it need not come from peers any more.
+func (n *Node) sharedHere(root cid.Cid) {
+	if f := n.fetching(root); f != nil {
+		select {
+		case f.shared <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// download opens the download, finds peers, swaps, finishes. With errShared it has stopped, and all that came stays.
+func (n *Node) download(ctx context.Context, f *fetch) (store.Share, error) {
 	target := f.target
 	target.Checked = f.setChecked
 	d, err := n.store.Download(ctx, target, chunker.DefaultLimits())
@@ -78,6 +99,10 @@ func (n *Node) fetch(ctx context.Context, f *fetch) (store.Share, error) {
 	defer d.Close()
 	f.begin(d)
 	share, err := n.bringIn(ctx, f, d)
+	if errors.Is(err, errShared) {
+		f.begin(nil)
+		return share, err
+	}
 	if err != nil {
 		err = n.givenUp(ctx, f, err, d.GiveUp)
 	}
@@ -189,8 +214,8 @@ func (n *Node) swapAlone(ctx context.Context, f *fetch, d *store.Download, adopt
 	return n.swapIn(ctx, f, d)
 }
 
-// swapIn announces that leaves will be here and runs the transfer with its two
-// companions, the search for peers and the checkpoints, and waits for all three.
+// swapIn announces that leaves will be here and runs the transfer with its companions: the search for peers, the
+// checkpoints, and an ear for the root being shared here, which ends it with errShared. It waits for all of them.
 func (n *Node) swapIn(ctx context.Context, f *fetch, d *store.Download) error {
 	if err := n.provide(ctx, f.target.Root); err != nil {
 		return err
@@ -205,6 +230,13 @@ func (n *Node) swapIn(ctx context.Context, f *fetch, d *store.Download) error {
 	companions.Go(func() {
 		if err := checkpoints(ctx, d); err != nil {
 			cancel(err)
+		}
+	})
+	companions.Go(func() {
+		select {
+		case <-f.shared:
+			cancel(errShared)
+		case <-ctx.Done():
 		}
 	})
 	f.setState(api.StateSearching)
@@ -356,7 +388,7 @@ func (f *fetch) setState(s api.State) {
 	f.mu.Unlock()
 }
 
-// begin lets watchers see the download.
+// begin lets watchers see the download; nil: there is none now.
 func (f *fetch) begin(d *store.Download) {
 	f.mu.Lock()
 	f.d = d

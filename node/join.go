@@ -71,7 +71,8 @@ func (n *Node) startOrJoin(target store.Target, hints []peer.AddrInfo, kept bool
 func (n *Node) begin(target store.Target, hints []peer.AddrInfo, before *fetch, kept bool) *fetch {
 	ctx, cancel := context.WithCancelCause(n.running)
 	f := &fetch{
-		target: target, hints: make(chan peer.AddrInfo, maxHints), cancel: cancel, holders: 1, kept: kept, done: make(chan struct{}),
+		target: target, hints: make(chan peer.AddrInfo, maxHints), shared: make(chan struct{}, 1), cancel: cancel,
+		holders: 1, kept: kept, done: make(chan struct{}),
 		state: api.StateSearching, found: map[peer.ID][]string{},
 	}
 	if before != nil && kept {

@@ -70,6 +70,7 @@ func (n *Node) Share(ctx context.Context, req api.ShareRequest, progress func(ap
 		}
 	}
 	n.forgetFailure(share.Root)
+	n.sharedHere(share.Root)
 	if err := n.rooted.share(ctx, share.Root, req.Limits); err != nil {
 		return result, err
 	}

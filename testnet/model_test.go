@@ -125,7 +125,6 @@ func (w *world) share(t *rapid.T) {
 	}
 	w.roots[res.CID] = root{name: name, tree: before}
 	p.shared(res.CID, name, nil, nil, w)
-	delete(p.pending, res.CID) // whole now
 }
 
 // request draws what to fetch, whereto.

@@ -466,6 +466,29 @@ func TestExport(t *testing.T) {
 	}
 }
 
+// TestExportKeeps copies what is half fetched from a share that turns out to be damaged: what was fetched stays.
+func TestExportKeeps(t *testing.T) {
+	src, sh, data := lone(t, 4<<20)
+	dst, to := open(t, t.TempDir(), always()), t.TempDir()
+	tgt := store.Target{Root: sh.Root, Dir: to, Name: "out"}
+	paused(t, src, dst, tgt, 2)
+	own := filepath.Join(t.TempDir(), "own")
+	if err := os.WriteFile(own, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	share(t, dst, own, chunker.Config{})
+	if err := os.WriteFile(own, content(7, 4<<20), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := dst.Export(context.Background(), tgt, nil); !errors.Is(err, store.ErrChanged) {
+		t.Fatal(err)
+	}
+	got, had := comes(t, src, dst, tgt)
+	if b, err := os.ReadFile(got.Path); err != nil || string(b) != string(data) || had != 2<<20 {
+		t.Errorf("%d bytes were had, or the content differs (%v)", had, err)
+	}
+}
+
 // TestVersions fetches a second version of a tree: what the first one has is copied.
 func TestVersions(t *testing.T) {
 	one := map[string]string{"same": string(content(1, 4<<20)), "old": "old"}

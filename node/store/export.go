@@ -20,6 +20,8 @@ func (s *Store) Export(ctx context.Context, t Target, progress func(bytes int64)
 	if err != nil {
 		return Share{}, fmt.Errorf("copy: %w", err)
 	}
+	_, err = s.record(tagDownload, t.Root)
+	begun := err == nil
 	d, err := s.download(ctx, t, s.cfg.Limits)
 	if err != nil {
 		return Share{}, fmt.Errorf("copy %s: %w", t.Root, err)
@@ -34,6 +36,9 @@ func (s *Store) Export(ctx context.Context, t Target, progress func(bytes int64)
 	err = fmt.Errorf("copy %s: %w", t.Root, err)
 	if cerr := d.Close(); cerr != nil {
 		return Share{}, errors.Join(err, cerr)
+	}
+	if begun { // what was fetched before stays, for the fetch to go on
+		return Share{}, err
 	}
 	rec, ferr := s.forget(tagDownload, t.Root)
 	if ferr == nil {

@@ -33,8 +33,7 @@ type Import struct {
 	prior   *prior   // what lay at the path, once Known has looked; may be nil
 	changes *Changes // set by Commit where something lay there
 
-	claimed bool // by the Download that imports what it found at its destination
-	once    sync.Once
+	once sync.Once
 }
 
 // Import starts one. A crash or an Abort leaves no trace of it.
@@ -130,7 +129,7 @@ func (im *Import) block(c cid.Cid) ([]byte, error) {
 // durably. A root that lies elsewhere too gets another place. What lay at path before, if it is of another
 // root, becomes an older version, which is served for a while as far as it is still there. "" keeps the name that the
 // path has here, else it is its last element; a name is given to the root at all its places.
-// ErrBusy: the root is being fetched right now.
+// It may be fetched to another place meanwhile.
 func (im *Import) Commit(ctx context.Context, t *chunker.Tree, path, name string) (Share, error) {
 	defer im.Abort()
 	sh, err := im.commit(ctx, t, path, name)
@@ -144,9 +143,6 @@ func (im *Import) commit(ctx context.Context, t *chunker.Tree, path, name string
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return Share{}, err
-	}
-	if !im.claimed && im.s.isBusy(t.Root) {
-		return Share{}, fmt.Errorf("%w: %s", ErrBusy, t.Root)
 	}
 	if sh, ok, err := im.keepPlace(ctx, t.Root, path, name); ok || err != nil {
 		if im.prior != nil {

@@ -123,3 +123,58 @@ func TestMerge(t *testing.T) {
 		})
 	}
 }
+
+// TestMergeBare fetches a tree again where what has no content went missing: no file of it tells of that.
+func TestMergeBare(t *testing.T) {
+	share := map[string]string{"a": "alpha", "l": "->a", "void/": "", "d/void/": ""}
+	for _, row := range []struct {
+		name  string
+		alter func(out string) error
+		left  []string
+	}{
+		{"a symlink deleted", func(out string) error { return os.Remove(filepath.Join(out, "l")) }, nil},
+		{"a directory deleted", func(out string) error { return os.RemoveAll(filepath.Join(out, "d")) }, nil},
+		{"another symlink", func(out string) error {
+			l := filepath.Join(out, "l")
+			return errors.Join(os.Remove(l), os.Symlink("void", l))
+		}, []string{"l"}},
+		{"a file for a directory", func(out string) error {
+			d := filepath.Join(out, "void")
+			return errors.Join(os.Remove(d), os.WriteFile(d, []byte("mine"), 0o644))
+		}, []string{"void"}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			src, sh := tree(t, share, chunker.Config{})
+			dst, to := open(t, t.TempDir(), always()), t.TempDir()
+			tgt := store.Target{Root: sh.Root, Dir: to, Name: "out"}
+			out := fetch(t, src, dst, tgt).Path
+			if err := row.alter(out); err != nil {
+				t.Fatal(err)
+			}
+			want := readTree(t, out)
+			if row.left == nil {
+				want = share
+			}
+			got, had := comes(t, src, dst, tgt)
+			if had != 5 || len(got.Left) != len(row.left) || len(row.left) > 0 && got.Left[0].Path != row.left[0] {
+				t.Errorf("%d bytes had, left out %v, want %v", had, got.Left, row.left)
+			}
+			sameTree(t, readTree(t, out), want)
+		})
+	}
+	t.Run("a file for an empty root", func(t *testing.T) {
+		src, sh := tree(t, map[string]string{"/": ""}, chunker.Config{})
+		dst, to := open(t, t.TempDir(), always()), t.TempDir()
+		tgt := store.Target{Root: sh.Root, Dir: to, Name: "out", Force: true}
+		out := fetch(t, src, dst, tgt).Path
+		if err := errors.Join(os.Remove(out), os.WriteFile(out, []byte("mine"), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := dst.Download(context.Background(), tgt, chunker.Limits{}); !errors.Is(err, store.ErrExists) {
+			t.Errorf("%v, want %v", err, store.ErrExists)
+		}
+		if b, err := os.ReadFile(out); err != nil || string(b) != "mine" {
+			t.Errorf("%q, %v", b, err)
+		}
+	})
+}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"runtime"
 
 	"shoal/chunker"
 
@@ -70,7 +71,35 @@ func (s *Store) sharedAt(ctx context.Context, t Target, final string) (Share, bo
 	if err != nil || rec.state != Complete {
 		return Share{}, false, err
 	}
-	return rec.share(), true, nil
+	same, err := s.hasBare(rec)
+	return rec.share(), same, err
+}
+
+// hasBare tells whether what has no content is at a place of a share: directories, and symlinks as they were. The rows tell of files only.
+func (s *Store) hasBare(rec *record) (bool, error) {
+	if !rec.tree && rec.files > 0 {
+		return true, nil
+	}
+	l, err := s.layout(rec)
+	if err != nil {
+		return false, err
+	}
+	sel := newSelection(rec.sub, rec.selects)
+	sel.follow(l.Entries())
+	for i, e := range l.Entries() {
+		if !sel.want[i] || e.Kind == chunker.File || e.Kind == chunker.Symlink && runtime.GOOS == "windows" {
+			continue
+		}
+		at := filepath.Join(rec.path(), filepath.FromSlash(sel.rel(e.Path)))
+		fi, err := os.Lstat(at)
+		if err != nil || fi.IsDir() != (e.Kind == chunker.Dir) {
+			return false, nil
+		}
+		if target, err := os.Readlink(at); e.Kind == chunker.Symlink && (err != nil || target != e.Target) {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // prove hashes the files of a place of which their stat does not prove that they are what was recorded, and returns the record as it is then.
@@ -104,7 +133,6 @@ func (s *Store) adopt(ctx context.Context, root cid.Cid, path string, fi fs.File
 			}
 		}}, im.PutNode)
 		if err == nil && tree.Root.Equals(root) {
-			im.claimed = true
 			sh, err := im.Commit(ctx, tree, path, "")
 			sh.Path = path
 			return sh, err == nil, err

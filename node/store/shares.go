@@ -162,13 +162,6 @@ func (s *Store) liveDownload(root cid.Cid) *Download {
 	return s.live[root.KeyString()]
 }
 
-// isBusy tells whether a Download of root runs or starts.
-func (s *Store) isBusy(root cid.Cid) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.busy[root.KeyString()]
-}
-
 // Unfinished lists the downloads that a starting daemon resumes: all but the paused.
 func (s *Store) Unfinished() ([]Target, error) {
 	recs, err := s.records(tagDownload)
