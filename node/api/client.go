@@ -71,12 +71,15 @@ func (c *Client) Cat(ctx context.Context, req CatRequest, w io.Writer, progress 
 
 // List implements Service.
 func (c *Client) List(ctx context.Context) ([]Share, error) {
-	return ask[[]Share](ctx, c, "GET", "/v1/shares")
+	return askAll[Share](ctx, c, "/v1/shares")
 }
 
 // Entries implements Service.
 func (c *Client) Entries(ctx context.Context, ref string) ([]Entry, error) {
-	return about[[]Entry](ctx, c, "GET", "/v1/entries", ref)
+	if err := CheckRef(ref); err != nil {
+		return nil, err
+	}
+	return askAll[Entry](ctx, c, "/v1/entries?ref="+url.QueryEscape(ref))
 }
 
 // Remove implements Service.
@@ -91,7 +94,7 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 
 // Peers implements Service.
 func (c *Client) Peers(ctx context.Context) ([]Peer, error) {
-	return ask[[]Peer](ctx, c, "GET", "/v1/peers")
+	return askAll[Peer](ctx, c, "/v1/peers")
 }
 
 // Find implements Service.

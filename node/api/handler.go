@@ -1,12 +1,14 @@
 package api
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"reflect"
 )
 
 // maxBody bounds a request body, in bytes: a long --select list fits.
@@ -141,19 +143,50 @@ func object[Req request, Res any](h *handler, call func(context.Context, Req) (R
 	}}
 }
 
+// answer answers with one JSON value, or with an error.
 func answer(h *handler, w http.ResponseWriter, r *http.Request, v any, err error) {
-	var raw []byte
-	if err == nil {
-		raw, err = Marshal(v)
-	}
 	if err != nil {
 		h.fail(w, r, err)
 		return
 	}
-	w.Header().Set("Content-Type", "application/json")
-	if _, err := w.Write(append(raw, '\n')); err != nil {
+	if list := reflect.ValueOf(v); list.Kind() == reflect.Slice {
+		err = writeList(w, list)
+	} else {
+		err = writeLine(w, v)
+	}
+	if err != nil {
 		h.log.Debug("api answer not sent", "path", r.URL.Path, "err", err)
 	}
+}
+
+// writeLine writes a line with v.
+func writeLine(w http.ResponseWriter, v any) error {
+	raw, err := Marshal(v)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, err = w.Write(append(raw, '\n'))
+	return err
+}
+
+// writeList writes an array with one element a line, so that whoever reads it can begin before it is whole.
+func writeList(w http.ResponseWriter, list reflect.Value) error {
+	w.Header().Set("Content-Type", "application/json")
+	out := bufio.NewWriterSize(w, listBuffer)
+	out.WriteString(listBegin)
+	for i := range list.Len() {
+		raw, err := Marshal(list.Index(i).Interface())
+		if err != nil {
+			return err
+		}
+		if i > 0 {
+			out.WriteString(listNext)
+		}
+		out.Write(raw)
+	}
+	out.WriteString(listEnd)
+	return out.Flush()
 }
 
 // stream reads the request object and answers with progress events and then the result.

@@ -11,14 +11,18 @@ import (
 // Survey is Shares after a Check of each share, in one pass over the index:
 // it costs one stat a file, however many shares the files are in.
 func (s *Store) Survey(ctx context.Context) ([]Share, error) {
+	gen := s.gen.Load()
 	a, err := s.audit(ctx, func(*record) bool { return true })
+	if err == nil {
+		err = a.mark()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("look at the shares: %w", err)
 	}
-	if err := a.mark(); err != nil {
-		return nil, fmt.Errorf("look at the shares: %w", err)
+	if s.gen.Load() == gen {
+		return s.list(a.groups)
 	}
-	return s.Shares()
+	return s.Shares() // the records have changed since
 }
 
 // miss is a file that does not fit, and why.

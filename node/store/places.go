@@ -46,18 +46,19 @@ func (s *Store) allPlaces() ([][]*record, error) {
 	if err != nil {
 		return nil, err
 	}
-	at := make(map[string]int, len(firsts))
-	groups := make([][]*record, 0, len(firsts))
-	for _, r := range firsts {
-		at[r.root.KeyString()] = len(groups)
-		groups = append(groups, []*record{r})
-	}
-	for _, r := range others {
-		if i, ok := at[r.root.KeyString()]; ok && !r.old {
-			groups[i] = append(groups[i], r)
+	groups := make([][]*record, len(firsts)) // in the order of their roots, as both lists are
+	for i, r := range firsts {
+		for len(others) > 0 && others[0].root.KeyString() < r.root.KeyString() {
+			others = others[1:]
+		}
+		groups[i] = []*record{r}
+		for ; len(others) > 0 && others[0].root.Equals(r.root); others = others[1:] {
+			if !others[0].old {
+				groups[i] = append(groups[i], others[0])
+			}
 		}
 	}
-	slices.SortStableFunc(groups, func(a, b []*record) int { return int(min(1, max(-1, a[0].added-b[0].added))) })
+	slices.SortFunc(groups, func(a, b []*record) int { return byAge(a[0], b[0]) })
 	return groups, nil
 }
 

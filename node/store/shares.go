@@ -1,9 +1,11 @@
 package store
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"sort"
+	"slices"
+	"strings"
 	"time"
 
 	"shoal/chunker"
@@ -20,6 +22,11 @@ func (s *Store) Shares() ([]Share, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list shares: %w", err)
 	}
+	return s.list(groups)
+}
+
+// list is Shares, of shares with these places.
+func (s *Store) list(groups [][]*record) ([]Share, error) {
 	list := make([]Share, 0, len(groups))
 	for _, places := range groups {
 		sh, err := s.shareNow(places)
@@ -128,8 +135,11 @@ func (s *Store) Names() ([]Share, error) {
 }
 
 // sortRecords sorts by age, the oldest first.
-func sortRecords(list []*record) {
-	sort.SliceStable(list, func(i, j int) bool { return list[i].added < list[j].added })
+func sortRecords(list []*record) { slices.SortFunc(list, byAge) }
+
+// byAge compares records by age, then by root.
+func byAge(a, b *record) int {
+	return cmp.Or(cmp.Compare(a.added, b.added), strings.Compare(a.root.KeyString(), b.root.KeyString()))
 }
 
 // Share describes one root: the share if there is one, else the unfinished download.
