@@ -83,6 +83,7 @@ func userError(err error) error {
 		{store.ErrLocked, api.Locked, "Another shoal runs on this home: talk to it, or give this one a --home of its own."},
 		{store.ErrNewer, api.Unsupported, "This home was written by a newer shoal: use that one, or another --home."},
 		{store.ErrNotFound, api.NotFound, "`shoal ls` lists the shares."},
+		{store.ErrDirGone, api.ReadOnly, "Put it back, or choose another destination with -o, and run the same command again."},
 		{store.ErrInTheWay, api.Exists, "Move away what is there: shoal did not make it, and leaves it alone."},
 		{store.ErrAway, api.ReadOnly, "Mount the disk: a daemon then goes on by itself. `shoal rm` forgets the download, and -o fetches it to another place."},
 		{store.ErrExists, api.Exists, "Choose another destination with -o."},

@@ -12,8 +12,8 @@ func verifyVerb() verb {
 	return verb{
 		name: "verify", args: "[CID|NAME|PATH]…", short: "check that shared files are what they were",
 		about: `Compares the named shares, or all, with their files, and says which are changed, damaged or missing. Files whose size and times are as recorded
-are hashed only with --full, or where the disk does not tell when a file was changed (FAT, exFAT). Of each share the first problems are listed and the rest is counted. Unfinished downloads are passed over: their chunks
-are checked as they arrive. It works without a daemon too. With --json: one object a share.`,
+are hashed only with --full, or where the disk does not tell when a file was changed (FAT, exFAT). Of each share the first problems are listed and the
+rest is counted. Unfinished downloads are passed over: their chunks are checked as they arrive. It works without a daemon too. With --json: one object a share.`,
 		examples: []string{"shoal verify", "shoal verify --full photos"},
 		exits:    []int{exitContent, exitDaemon},
 		flags:    []cli.Flag{&cli.BoolFlag{Name: "full", Usage: "hash every file"}},

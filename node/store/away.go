@@ -49,3 +49,16 @@ func (s *Store) Away(sh Share) error {
 	}
 	return rec.away()
 }
+
+// dirGone is err, and ErrDirGone too if the directory that the download writes to is no longer the one at its path.
+func (d *Download) dirGone(err error) error {
+	if err == nil {
+		return nil
+	}
+	ours, oerr := d.dst.parent.Stat(".")
+	now, nerr := os.Stat(d.dst.dir)
+	if oerr == nil && (errors.Is(nerr, fs.ErrNotExist) || nerr == nil && !os.SameFile(ours, now)) {
+		return fmt.Errorf("%s: %w: %w", d.dst.dir, ErrDirGone, err)
+	}
+	return err
+}

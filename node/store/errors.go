@@ -26,6 +26,7 @@ var (
 	ErrIncomplete = errors.New("the download is not complete")
 	ErrNoMatch    = errors.New("no such path in the share")
 	ErrAway       = errors.New("the disk with its unfinished file is not mounted")
+	ErrDirGone    = errors.New("its directory was moved, replaced, deleted or unmounted meanwhile")
 	ErrExhausted  = errors.New("too many open files")
 	ErrClosed     = errors.New("closed")
 	ErrInTheWay   = errSymlink

@@ -36,6 +36,7 @@ func (d *Download) Finish(ctx context.Context) (Share, error) {
 		return Share{}, fmt.Errorf("finish %s: %w", d.rec.root, ErrClosed)
 	}
 	sh, err := d.finish(ctx)
+	err = d.dirGone(err)
 	if errors.Is(err, ErrIncomplete) {
 		err = errors.Join(err, d.refetch())
 	}

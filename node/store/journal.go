@@ -451,6 +451,7 @@ type journalText struct {
 	size  int64                  // up to the end of the last whole line
 	now   map[string]journalLine // by id, and of those that are lost by where
 	order []string               // of now, as they first came
+	gone  map[string]bool        // by id: removed
 	bad   int                    // lines that do not read, the last one apart if it was cut short
 }
 
@@ -461,7 +462,7 @@ func readJournal(path string) (*journalText, error) {
 		return nil, err
 	}
 	defer f.Close()
-	t := &journalText{now: map[string]journalLine{}}
+	t := &journalText{now: map[string]journalLine{}, gone: map[string]bool{}}
 	for r := bufio.NewReader(f); ; {
 		line, err := r.ReadBytes('\n')
 		if errors.Is(err, io.EOF) {
@@ -493,7 +494,9 @@ func (t *journalText) take(line []byte) {
 		t.bad++
 	case l.Gone:
 		delete(t.now, id)
+		t.gone[id] = true
 	default:
+		delete(t.gone, id)
 		if !known {
 			t.order = append(t.order, id)
 		}

@@ -80,7 +80,7 @@ func (d *Download) recordMerged(ctx context.Context) (Share, error) {
 	d.mu.Unlock()
 	d.s.unclaim(rec.root)
 	if err == nil && !nothing {
-		err = d.confirm(ctx, final)
+		err = d.dirGone(d.confirm(ctx, final))
 	}
 	d.watch.close()
 	return sh, errors.Join(err, d.closeThere(), d.dst.close())

@@ -151,6 +151,46 @@ func TestOneName(t *testing.T) {
 	}
 }
 
+// TestDirGone takes the directory of the destination away from under a fetch: the error says so, whatever else it says.
+func TestDirGone(t *testing.T) {
+	src, sh, _ := lone(t, 4<<20)
+	for name, take := range map[string]func(dir string) error{
+		"deleted": os.RemoveAll,
+		"moved":   func(dir string) error { return os.Rename(dir, dir+".moved") },
+		"replaced": func(dir string) error {
+			return errors.Join(os.Rename(dir, dir+".moved"), os.Mkdir(dir, 0o755))
+		},
+		"replaced by a symlink": func(dir string) error {
+			return errors.Join(os.Rename(dir, dir+".moved"), os.Mkdir(dir+".other", 0o755), os.Symlink(dir+".other", dir))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "dir")
+			if err := os.Mkdir(dir, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			s := open(t, t.TempDir(), always())
+			d := begin(t, s, store.Target{Root: sh.Root, Dir: dir, Name: "x"})
+			if err := pump(t, openRoot(t, src, sh.Root), d, func(i int) bool { return i < 2 }); err != nil {
+				t.Fatal(err)
+			}
+			if err := take(dir); err != nil {
+				t.Fatal(err)
+			}
+			err := pump(t, openRoot(t, src, sh.Root), d, nil)
+			if err == nil {
+				_, err = d.Finish(context.Background())
+			}
+			if !errors.Is(err, store.ErrDirGone) {
+				t.Errorf("error %v", err)
+			}
+			if list, err := os.ReadDir(dir); err == nil && len(list) > 0 {
+				t.Errorf("written to the new directory: %v", list)
+			}
+		})
+	}
+}
+
 // TestSwappedFiles has another program swap files of a .part while they are written, and when all are: they are fetched again, and are
 // not taken for one name.
 func TestSwappedFiles(t *testing.T) {

@@ -236,7 +236,7 @@ func (d *Download) putInPlace(ctx context.Context, stats map[int]chunker.FileSta
 	d.mu.Unlock()
 	d.s.unclaim(d.rec.root)
 	if err == nil {
-		err = d.confirm(ctx, filepath.Join(d.dst.dir, name))
+		err = d.dirGone(d.confirm(ctx, filepath.Join(d.dst.dir, name)))
 	}
 	d.watch.close()
 	return sh, errors.Join(err, d.dst.close())

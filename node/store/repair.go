@@ -92,8 +92,11 @@ func (s *Store) salvage(m *Mended) ([]journalLine, error) {
 		return lines, s.start(false)
 	}
 	lines = t.list()
-	for _, l := range s.readable() {
-		if _, known := t.now[l.id()]; !known {
+	old, seq := s.readable()
+	for _, l := range old {
+		_, known := t.now[l.id()]
+		removed := t.seq > seq && (t.bad == 0 && seq > 0 || t.gone[l.id()]) // the index is from before that
+		if !known && !removed {
 			lines = append(lines, l)
 		}
 	}
@@ -135,12 +138,12 @@ func (s *Store) salvage(m *Mended) ([]journalLine, error) {
 	return lines, s.recover()
 }
 
-// readable is the records that still read in an index with harm.
-func (s *Store) readable() (lines []journalLine) {
+// readable is the records that still read in an index with harm, and the number of the last change that it has; 0: not known.
+func (s *Store) readable() (lines []journalLine, seq uint64) {
 	old := newStore(s.home, s.cfg, nil)
 	old.readOnly = true
 	if old.openIndex(false) != nil {
-		return nil
+		return nil, 0
 	}
 	defer func() {
 		old.db.now.Load().close()
@@ -159,7 +162,10 @@ func (s *Store) readable() (lines []journalLine) {
 			return nil // what does not read is lost
 		})
 	}
-	return lines
+	if v, err := old.get(keySeq); err == nil && len(v) == 8 {
+		seq = binary.BigEndian.Uint64(v)
+	}
+	return lines, seq
 }
 
 // setAside gives what is there another name, for good.

@@ -191,6 +191,36 @@ func TestRepairAfterReshare(t *testing.T) {
 	}
 }
 
+// TestRepairOldIndex puts an older copy of the index in its place: what was removed since is not shared again, and what was shared since is.
+func TestRepairOldIndex(t *testing.T) {
+	home, files := t.TempDir(), t.TempDir()
+	s := open(t, home, always())
+	var removed store.Share
+	for _, name := range []string{"removed", "kept"} {
+		makeTree(t, filepath.Join(files, name), map[string]string{"a": name})
+		if sh := share(t, s, filepath.Join(files, name), chunker.Config{}); name == "removed" {
+			removed = sh
+		}
+	}
+	index, old := filepath.Join(home, "index"), filepath.Join(home, "old")
+	if err := errors.Join(s.Close(), os.CopyFS(old, os.DirFS(index))); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, home, always())
+	makeTree(t, filepath.Join(files, "later"), map[string]string{"a": "later"})
+	share(t, s, filepath.Join(files, "later"), chunker.Config{})
+	if err := errors.Join(s.Remove(removed.Root), s.Close(), os.RemoveAll(index), os.Rename(old, index)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Open(home, always()); !errors.Is(err, store.ErrIndexOld) {
+		t.Fatalf("opens: %v", err)
+	}
+	got := repair(t, home)
+	if len(got) != 2 || got["kept"].Outcome != store.Restored || got["later"].Outcome != store.Restored {
+		t.Errorf("%+v", got)
+	}
+}
+
 // TestRepairFormat puts a directory where the format version is: the home says so, and a repair makes another.
 func TestRepairFormat(t *testing.T) {
 	home, shares := usedHome(t, false)

@@ -113,7 +113,7 @@ func (d *Download) writeOnce(i int, data []byte, byUs bool) (again bool, err err
 		err = d.writeShared(at, data)
 	}
 	if err != nil {
-		return false, fsError("write", d.dst.path(at.rel), err)
+		return false, d.dirGone(fsError("write", d.dst.path(at.rel), err))
 	}
 	return !d.wrote(i, at.entry, len(data), byUs, lost), nil
 }
