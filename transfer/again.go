@@ -168,19 +168,19 @@ func (w *swarms) regained(root cid.Cid, have []byte, leaves int, but []uint32) {
 	if s == nil || s.short == nil {
 		return
 	}
+	unread := make(map[int]byte, len(but)) // of them, the bits of each byte
+	for _, l := range but {
+		unread[int(l/8)] |= 1 << (l % 8)
+	}
 	var runs []wire.Run
 	left := false
 	for i, lacks := range s.short {
-		back := lacks
+		back := lacks &^ unread[i]
 		if have != nil {
-			back = 0
-			if i < len(have) {
-				back = lacks & have[i]
-			}
-		}
-		for _, l := range but {
-			if int(l/8) == i {
-				back &^= 1 << (l % 8)
+			if i >= len(have) {
+				back = 0
+			} else {
+				back &= have[i]
 			}
 		}
 		s.short[i] &^= back
