@@ -296,3 +296,39 @@ func TestGaps(t *testing.T) {
 		}
 	}
 }
+
+// What a peer sent on an earlier connection is found to be damaged while it is dialled again: it is not taken on for that dial,
+// and not used twice once its time is over.
+func TestLetGoWhileDialled(t *testing.T) {
+	c := newContent(54, 8, sizesOf(24, 20_000)...)
+	seed, leech := newPeer(t, Config{}, c), newPeer(t, Config{})
+	s := newSession(leech.Engine, newJob(c.root))
+	now := time.Now()
+	s.cands.add(leech.ID(), seed.info(), false)
+	dial := func(now time.Time) dialed {
+		t.Helper()
+		ai, ok := s.cands.pick(now)
+		if !ok {
+			t.Fatal("it is not dialled")
+		}
+		conn, err := leech.connectFor(testContext(t), ai, c.root)
+		return dialed{ai.ID, conn, err}
+	}
+	first := dial(now)
+	s.cands.corrupt(seed.ID(), now, 3)
+	s.attach(now, first)
+	if len(s.peers) > 0 || s.cands.dialing != 0 || s.cands.using != 0 {
+		t.Fatalf("%d peers, %d dialled, %d in use", len(s.peers), s.cands.dialing, s.cands.using)
+	}
+	now = now.Add(corruptPause)
+	second := dial(now)
+	s.cands.corrupt(seed.ID(), now, 4)
+	now = now.Add(4 * corruptPause)
+	third := dial(now)
+	for _, d := range []dialed{second, third} {
+		s.attach(now, d)
+	}
+	if p := s.peers[seed.ID()]; p == nil || len(p.sub.c.subs) != 1 || s.cands.dialing != 0 || s.cands.using != 1 {
+		t.Errorf("%+v, %d dialled, %d in use", p, s.cands.dialing, s.cands.using)
+	}
+}

@@ -167,6 +167,12 @@ func (k *candidates) pick(now time.Time) (peer.AddrInfo, bool) {
 	return peer.AddrInfo{}, false
 }
 
+// holds tells whether a peer is being dialled or used.
+func (k *candidates) holds(id peer.ID) bool {
+	c := k.byID[id]
+	return c != nil && c.inUse
+}
+
 // active notes that a dial has succeeded. What the peer itself has said before holds
 // until it sends something.
 func (k *candidates) active(id peer.ID) {

@@ -286,6 +286,10 @@ func (s *session) handle(now time.Time, ev sched.Event) {
 // attach subscribes at a peer that has been dialled, and asks for inner nodes at
 // once if it is their turn.
 func (s *session) attach(now time.Time, d dialed) {
+	if s.peers[d.id] != nil || !s.cands.holds(d.id) { // what it had sent before was found to be bad meanwhile
+		s.cands.dialing--
+		return
+	}
 	s.cands.note(d.id, d.err)
 	if d.err != nil {
 		s.e.log.Debug("cannot reach peer", "peer", d.id, "err", d.err)
