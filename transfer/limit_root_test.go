@@ -1,11 +1,15 @@
 package transfer
 
 import (
+	"runtime"
 	"testing"
+	"time"
 
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
 	"github.com/multiformats/go-multihash"
+
+	"shoal/transfer/wire"
 )
 
 // The least of all limits of a root counts, for that root alone, and none once all are lifted.
@@ -53,5 +57,42 @@ func TestLimitRoot(t *testing.T) {
 	}
 	if l.rooted.Load() != 0 || l.laneFor(root) != 0 {
 		t.Error("something is left")
+	}
+}
+
+// A conn that serves two roots sends the leaves of each through the limit of that one.
+func TestLimitOfEachRoot(t *testing.T) {
+	slow, fast := newContent(60, 8, 900), newContent(61, 8, 900)
+	seed := newPeer(t, Config{}, slow, fast)
+	defer seed.LimitRoot(slow.root, Limits{Up: 1})()
+	p := subscribed(t, seed, slow)
+	p.send(wire.Want{Handle: 2, Root: fast.root})
+	if _, ok := until[wire.HaveAll](p); !ok {
+		t.Fatal("no have-map")
+	}
+	reading, both := make(chan struct{}), make(chan struct{})
+	slow.onRead = func(int) {
+		close(reading)
+		<-both
+	}
+	ask(p, 0, 1)
+	<-reading
+	p.send(wire.Request{Handle: 2, Runs: []wire.Run{{First: 0, Count: 1}}})
+	seed.mu.Lock()
+	v := &seed.conns[p.s.Conn().LocalPeer()][0].srv
+	seed.mu.Unlock()
+	for waits := false; !waits; runtime.Gosched() {
+		v.mu.Lock()
+		waits = len(v.ring) > 0 // the other one
+		v.mu.Unlock()
+	}
+	close(both)
+	wantData(t, p, 0)
+	wantData(t, p, 0)
+	seed.limits.mu.Lock()
+	up := seed.limits.roots[slow.root].up
+	seed.limits.mu.Unlock()
+	if up.owes() < time.Minute {
+		t.Errorf("900 bytes at a byte a second are over in %v", up.owes())
 	}
 }

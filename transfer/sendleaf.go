@@ -121,14 +121,17 @@ func (v *server) breakOff(sv *serve) {
 // sendBatch sends some small leaves or a large one.
 func (v *server) sendBatch() error {
 	n, bytes, misses, first := 0, 0, 0, true
-	var last *serve
+	var last, only *serve
 	for n+headerRoom < sendBytes && misses < maxMisses {
-		sv, leaf, ok := v.nextLeaf()
+		sv, leaf, ok := v.nextLeaf(only)
 		if !ok {
 			break
 		}
 		if first {
 			first = false
+			if v.c.e.limits.rooted.Load() > 0 {
+				only = sv // each root has a limit of its own to pass
+			}
 			defer v.rotate(sv)
 			if err := v.c.charge(1); err != nil {
 				return err

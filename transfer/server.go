@@ -255,11 +255,11 @@ func (v *server) askBlocks(m wire.Blocks) {
 	v.c.out.wake()
 }
 
-// nextLeaf takes the next requested leaf off the queue.
-func (v *server) nextLeaf() (*serve, uint32, bool) {
+// nextLeaf takes the next requested leaf off the queue; of one subscription only, if that is not nil.
+func (v *server) nextLeaf(only *serve) (*serve, uint32, bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if len(v.ring) == 0 {
+	if len(v.ring) == 0 || only != nil && v.ring[0] != only {
 		return nil, 0, false
 	}
 	sv := v.ring[0]
