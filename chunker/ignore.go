@@ -197,12 +197,45 @@ func PatternsWithin(dir, pattern string) []string {
 		return []string{pattern}
 	}
 	var out []string
-	for _, rest := range within(strings.Split(strings.TrimPrefix(p, "/"), "/"), strings.Split(dir, "/")) {
-		if strings.Trim(rest, "/") != "" {
-			out = append(out, joinPattern(keep, rest))
+	for _, p := range alternatives(p) { // a slash in braces is none to cut at
+		for _, rest := range within(strings.Split(strings.TrimPrefix(p, "/"), "/"), strings.Split(dir, "/")) {
+			if strings.Trim(rest, "/") != "" {
+				out = append(out, joinPattern(keep, rest))
+			}
 		}
 	}
 	return out
+}
+
+// alternatives are the patterns that one with {this,that} stands for; braces without a slash are left as they are.
+func alternatives(p string) []string {
+	open, depth, class := 0, 0, false
+	var cuts []int // the braces and the commas between them
+	for i := 0; i < len(p); i++ {
+		switch c := p[i]; {
+		case c == '\\':
+			i++
+		case class || c == '[':
+			class = c != ']'
+		case c == '{':
+			if depth++; depth == 1 {
+				open, cuts = i, []int{i}
+			}
+		case c == ',' && depth == 1:
+			cuts = append(cuts, i)
+		case c == '}' && depth > 0:
+			if depth--; depth > 0 || !strings.Contains(p[open:i], "/") {
+				continue
+			}
+			var out []string
+			for j, from := range cuts {
+				to := append(cuts, i)[j+1]
+				out = append(out, alternatives(p[:open]+p[from+1:to]+p[i+1:])...)
+			}
+			return out
+		}
+	}
+	return []string{p}
 }
 
 func joinPattern(keep bool, p string) string {

@@ -149,6 +149,9 @@ func TestPatternsMoved(t *testing.T) {
 		{"d/e", "/other/x", nil},
 		{"d/e", "/d/e", nil},
 		{"d", "d/**", []string{"/**"}},
+		{"d", "/{d/x,y}/z", []string{"/x/z"}},
+		{"d", "{d,e}/{x,{y,z}/\\{}", []string{"/x", "/{y,z}/\\{"}},
+		{"d", "d/[{]/{x,y}", []string{"/[{]/{x,y}"}},
 	} {
 		got := PatternsWithin(tt.dir, tt.pattern)
 		slices.Sort(got)
