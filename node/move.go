@@ -15,8 +15,8 @@ import (
 // Move takes note that shared files lie elsewhere now. It moves nothing itself.
 func (n *Node) Move(ctx context.Context, req api.MoveRequest, progress func(api.Progress)) (api.MoveResult, error) {
 	var result api.MoveResult
-	if !filepath.IsAbs(req.From) || !filepath.IsAbs(req.To) {
-		return result, api.Errorf(api.Invalid, "from and to must be absolute paths")
+	if err := req.Check(); err != nil {
+		return result, err
 	}
 	from, to := filepath.Clean(req.From), filepath.Clean(req.To)
 	if from == to {

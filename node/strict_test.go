@@ -42,6 +42,10 @@ func TestHalfUnderstoodRequests(t *testing.T) {
 		"share relative": func() error { _, err := n.Share(t.Context(), api.ShareRequest{Path: "private"}, nil); return err },
 		"cat nothing":    func() error { _, err := n.Cat(t.Context(), api.CatRequest{}, io.Discard, nil); return err },
 		"verify nothing": func() error { _, err := n.Verify(t.Context(), api.VerifyRequest{}, nil); return err },
+		"move nothing": func() error {
+			_, err := n.Move(t.Context(), api.MoveRequest{From: dir, To: dir + "\x00"}, nil)
+			return err
+		},
 		"why nothing":    func() error { _, err := n.Why(t.Context(), api.WhyRequest{}, nil); return err },
 		"find nothing":   func() error { return n.Find(t.Context(), "", nil) },
 		"list nothing":   func() error { _, err := n.Entries(t.Context(), ""); return err },

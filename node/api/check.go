@@ -18,9 +18,8 @@ func (r ShareRequest) Check() error {
 	if err := checkPath("path", r.Path); err != nil {
 		return err
 	}
-	if at := systemPlace(r.Path); at != "" {
-		return Errorf(Invalid, "%s%s: not a regular file on a disk: %s shows what the system holds", r.Path, leads(r.Path, at), systemRoot(at)).
-			WithHint("shoal shares files where they are; save it to a file first.")
+	if err := checkShared(r.Path); err != nil {
+		return err
 	}
 	if err := eachText("exclude", r.Exclude); err != nil {
 		return err
@@ -76,7 +75,10 @@ func (r MoveRequest) Check() error {
 	if err := checkPath("from", r.From); err != nil {
 		return err
 	}
-	return checkPath("to", r.To)
+	if err := checkPath("to", r.To); err != nil {
+		return err
+	}
+	return checkShared(r.To)
 }
 
 // Check implements the rules of requests.
@@ -90,7 +92,7 @@ func (r WhyRequest) Check() error {
 // Check implements the rules of requests.
 func (r LimitRequest) Check() error {
 	if r == (LimitRequest{}) {
-		return Errorf(Invalid, "the request sets no limit").WithHint("Its fields are %s.", "up, down, peer_up, peer_down and auto")
+		return Errorf(Invalid, "the request sets no limit").WithHint("Its fields are up, down, peer_up, peer_down and auto.")
 	}
 	return nil
 }
@@ -98,10 +100,13 @@ func (r LimitRequest) Check() error {
 // Check implements the rules of requests.
 func (r PeerListRequest) Check() error {
 	if len(r.Allow)+len(r.Ban)+len(r.Forget) == 0 {
-		return Errorf(Invalid, "the request names no peer").WithHint("Its fields are %s.", "allow, ban and forget")
+		return Errorf(Invalid, "the request names no peer").WithHint("Its fields are allow, ban and forget.")
 	}
-	for field, peers := range map[string][]string{"allow": r.Allow, "ban": r.Ban, "forget": r.Forget} {
-		if err := eachText(field, peers); err != nil {
+	for _, list := range []struct {
+		field string
+		peers []string
+	}{{"allow", r.Allow}, {"ban", r.Ban}, {"forget", r.Forget}} {
+		if err := eachText(list.field, list.peers); err != nil {
 			return err
 		}
 	}
@@ -151,6 +156,15 @@ func checkPath(field, path string) error {
 	if !filepath.IsAbs(path) {
 		return Errorf(Invalid, "the field %q is not an absolute path: %q", field, path).
 			WithHint("The daemon works in another directory than who asks it.")
+	}
+	return nil
+}
+
+// checkShared refuses what is no place of files to share.
+func checkShared(path string) error {
+	if at := systemPlace(path); at != "" {
+		return Errorf(Invalid, "%s%s: not a regular file on a disk: %s shows what the system holds", path, leads(path, at), systemRoot(at)).
+			WithHint("shoal shares files where they are; save it to a file first.")
 	}
 	return nil
 }

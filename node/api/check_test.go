@@ -42,6 +42,8 @@ func TestCheck(t *testing.T) {
 		{"verify all", api.VerifyRequest{All: true}, ""},
 		{"verify nothing", api.VerifyRequest{}, `the field "ref" is missing or empty`},
 		{"verify one and all", api.VerifyRequest{Ref: "a", All: true}, "exclude each other"},
+		{"move nothing", api.MoveRequest{To: dir}, `the field "from" is missing or empty`},
+		{"move to a relative path", api.MoveRequest{From: dir, To: "new"}, `the field "to" is not an absolute path`},
 		{"why nothing", api.WhyRequest{}, `the field "ref" is missing or empty`},
 		{"why back in time", api.WhyRequest{Ref: "a", Timeout: -1}, `the field "timeout"`},
 		{"why for ever", api.WhyRequest{Ref: "a", Timeout: math.NaN()}, `the field "timeout"`},
@@ -92,7 +94,7 @@ func TestSystemPlaces(t *testing.T) {
 		{dir + "/loop", false}, {dir + "/loop/x", false}, {"/dev/shm", false}, {"/dev/shm/film", false}, {dir + "/dev/null", false},
 	} {
 		for _, req := range []interface{ Check() error }{
-			api.ShareRequest{Path: row.path}, api.GetRequest{Link: "x", Dir: row.path}, api.GetRequest{Link: "x", Dir: dir, Output: row.path},
+			api.ShareRequest{Path: row.path}, api.MoveRequest{From: dir, To: row.path}, api.GetRequest{Link: "x", Dir: row.path}, api.GetRequest{Link: "x", Dir: dir, Output: row.path},
 		} {
 			err := req.Check()
 			if (err != nil) != row.refused || err != nil && (api.AsError(err).Code != api.Invalid || api.AsError(err).Hint == "") {

@@ -139,7 +139,7 @@ func wrongType(name, want string, raw []byte) error {
 	case 't', 'f', 'n':
 		got = string(raw)
 	default:
-		if want == "a whole number" {
+		if strings.HasSuffix(want, "number") { // of another kind, or out of range
 			got = shorten(string(raw))
 		}
 	}

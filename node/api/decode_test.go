@@ -131,6 +131,9 @@ func TestDecode(t *testing.T) {
 			}
 		})
 	}
+	if err := api.Decode([]byte(`{"ref":"x","timeout":1e999}`), new(api.WhyRequest)); err == nil || err.Error() != `the field "timeout" must be a number, not 1e999` {
+		t.Error(err)
+	}
 	if err := api.Decode([]byte(`{"up":1.5}`), new(api.LimitRequest)); err == nil || err.Error() != `the field "up" must be a whole number, not 1.5` {
 		t.Error(err)
 	}
