@@ -114,7 +114,7 @@ func (f *fetch) takeHints(before *fetch) {
 // covers tells whether a fetch of a brings all of b to where b is to be. A request that leaves the
 // name open agrees with any.
 func covers(a, b store.Target) bool {
-	return samePlace(a, b) && (a.Force || !b.Force) && len(united(a, b).Select) == len(a.Select)
+	return samePlace(a, b) && (a.Force || !b.Force) && (a.Rename || !b.Rename) && len(united(a, b).Select) == len(a.Select)
 }
 
 // samePlace tells whether two requests mean the same result, or parts of it.
@@ -127,7 +127,7 @@ func united(a, b store.Target) store.Target {
 	if a.Name == "" {
 		a.Name = b.Name
 	}
-	a.Force = a.Force || b.Force
+	a.Force, a.Rename = a.Force || b.Force, a.Rename || b.Rename
 	if len(a.Select) == 0 || len(b.Select) == 0 {
 		a.Select = nil
 		return a
