@@ -29,7 +29,7 @@ type Diagnosis struct {
 
 // HomeFinding is something that is wrong with a home, or worth knowing.
 type HomeFinding struct {
-	What   string `json:"what"` // key, format, journal, index, record, row, node, blocks, orphan, part, lost
+	What   string `json:"what"` // key (missing or damaged), read (it cannot be read now), format, journal, index, record, row, node, blocks, orphan, part, lost
 	Object string `json:"object,omitempty"`
 	Text   string `json:"text"`
 	Harm   bool   `json:"harm"` // the home is not sound
@@ -48,7 +48,7 @@ type HomeRestore struct {
 type DoctorConfig struct {
 	Home        string
 	Repair      bool // make what is damaged anew; else nothing is changed
-	NewIdentity bool // with Repair: make a new key where there is none that reads
+	NewIdentity bool // with Repair: make a new key where it is missing or damaged
 	Progress    func(api.Progress)
 }
 
@@ -85,13 +85,15 @@ func Doctor(ctx context.Context, cfg DoctorConfig) (Diagnosis, error) {
 	return d, d.key(cfg)
 }
 
-// key looks at the identity, and with NewIdentity makes another for one that does not read.
+// key looks at the identity, and with NewIdentity makes another for one that is missing or damaged, not for one that cannot be read now.
 func (d *Diagnosis) key(cfg DoctorConfig) error {
 	id, err := Identity(d.Home)
 	if errors.Is(err, fs.ErrNotExist) && !store.Used(d.Home) {
 		return nil // the first start makes one
 	}
-	if err != nil && cfg.Repair && cfg.NewIdentity {
+	missing := errors.Is(err, fs.ErrNotExist)
+	lost := missing || err != nil && api.AsError(err).Code == api.Damaged
+	if lost && cfg.Repair && cfg.NewIdentity {
 		var kept string
 		if id, kept, err = ReplaceKey(d.Home); err != nil {
 			return err
@@ -101,12 +103,15 @@ func (d *Diagnosis) key(cfg DoctorConfig) error {
 		}
 	}
 	if err != nil {
-		text := "it is damaged"
-		if errors.Is(err, fs.ErrNotExist) {
+		what, text := "key", "it is damaged"
+		switch {
+		case missing:
 			text = "it is missing, and links and other peers know the shares by it"
+		case !lost:
+			what, text = "read", err.Error()
 		}
 		d.Sound = false
-		d.Findings = append(d.Findings, HomeFinding{"key", filepath.Join(d.Home, keyFile), text, true})
+		d.Findings = append(d.Findings, HomeFinding{what, filepath.Join(d.Home, keyFile), text, true})
 		return nil
 	}
 	d.ID = peer.ID(id).String()

@@ -77,13 +77,14 @@ func (c *call) tellDiagnosis(d node.Diagnosis) {
 	for _, k := range d.Kept {
 		c.printf("%-9s %s\n", "kept", printable(k))
 	}
-	keyless := false
+	keyless, index := false, false
 	for _, f := range d.Findings {
 		head := "note"
 		if f.Harm {
 			head = "damaged"
 		}
 		keyless = keyless || f.What == "key"
+		index = index || f.Harm && f.What != "key" && f.What != "read"
 		c.printf("%-9s %s: ", head, f.What)
 		if f.Object != "" {
 			c.printf("%s: ", printable(f.Object))
@@ -97,7 +98,8 @@ func (c *call) tellDiagnosis(d node.Diagnosis) {
 	}
 	if keyless {
 		c.note("Put the key back from a backup. If there is none, `shoal doctor --repair --new-identity` makes another: links that name this peer then do not lead to it.")
-	} else if !c.flags.Bool("repair") {
+	}
+	if index && !c.flags.Bool("repair") {
 		c.note("`shoal doctor --repair` makes the index anew from the shared files, and keeps the damaged one.")
 	}
 }
