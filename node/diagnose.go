@@ -142,6 +142,10 @@ func changedHere(c *facts) []api.Cause {
 	if c.State != api.StateChanged {
 		return nil
 	}
+	if c.Gone {
+		return cause(api.CauseChangedHere, "If it was moved, `shoal mv "+c.Path+" NEWPATH` tells shoal where it is now; `shoal rm "+c.Path+"` forgets it.",
+			"It is shared here, but %s was moved or deleted.", c.Path)
+	}
 	return cause(api.CauseChangedHere, "`shoal verify` tells which files; share it again to offer the new content under a new CID.",
 		"It is shared here, but %s: what does not fit is not served.", orElse(c.Reason, "its files have changed"))
 }

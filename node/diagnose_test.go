@@ -67,6 +67,7 @@ func TestDiagnose(t *testing.T) {
 		{"partial", state(api.StatePartial, false), []api.CauseCode{api.CauseExists}, "not all of it is here"},
 		{"partial, not served", state(api.StatePartial, true), []api.CauseCode{api.CauseNoDaemon, api.CauseExists}, "nobody can get it"},
 		{"changed", state(api.StateChanged, false), []api.CauseCode{api.CauseChangedHere}, "files have changed"},
+		{"moved away", func(e *api.Evidence) { e.State, e.Path, e.Gone = api.StateChanged, "/srv/x", true }, []api.CauseCode{api.CauseChangedHere}, "/srv/x was moved or deleted"},
 		{"checking", state(api.StateChecking, false), []api.CauseCode{api.CauseChecking}, "being checked"},
 		{"finishing", state(api.StateFinishing, false), []api.CauseCode{api.CauseOK}, "all of it is here"},
 		{"disk full", failed(api.NoSpace), []api.CauseCode{api.CauseNoSpace}, "is full"},

@@ -46,7 +46,7 @@ var peerTexts = map[api.CauseCode]struct{ one, many, next string }{
 	api.CausePaced: {"is not dialled yet: too many other dials are under way", "are not dialled yet: too many other dials are under way",
 		"Wait: it is dialled as soon as there is room; `shoal status` shows the cap."},
 	api.CauseHungUp: {"hung up", "hung up",
-		"It may have stopped, or not allow this peer (`shoal peers lists` there), or the network broke; it is tried again by itself."},
+		"It may have stopped, be in another network (`shoal status` there and here), or not allow this peer (`shoal peers lists` there), or the line broke; it is tried again by itself."},
 }
 
 // peerCause is a cause for a trouble that peers have, if holds.

@@ -94,6 +94,7 @@ func userError(err error) error {
 		{store.ErrNoDir, api.ReadOnly, "Make the directory first, or choose another destination with -o."},
 		{store.ErrBusy, api.Conflict, "Wait for it to end."},
 		{store.ErrChanged, api.Changed, "`shoal verify` tells which files; share it again to offer the new content."},
+		{store.ErrVanished, api.ReadOnly, "Run the same command again, or fetch it to another place with -o. If the result was moved there, `shoal mv OLD NEW` tells shoal where it is."},
 		{store.ErrIncomplete, api.Changed, "Another program keeps writing to what is being fetched. Stop that, and run the same command again: what is right is kept."},
 		{chunker.ErrPattern, api.Invalid, "The lines of a .shoalignore file are those of a .gitignore file: mend that one, or delete it."},
 		{chunker.ErrIgnoreFile, api.Invalid, HintIgnoreFile},
@@ -103,7 +104,7 @@ func userError(err error) error {
 		{chunker.ErrNotFile, api.Invalid, "Only files and directories can be shared."},
 		{chunker.ErrLimit, api.Unsupported, ""},
 		{chunker.ErrMalformed, api.Damaged, "What this CID names is not a well-formed file or directory."},
-		{store.ErrNoMatch, api.NotFound, "`shoal ls CID` lists what is in a share."},
+		{store.ErrNoMatch, api.NotFound, "Correct the path, or leave it out to fetch all."},
 		{store.ErrConflict, api.Conflict, "Finish that first, or fetch the whole root: what has come is kept. `shoal rm` would drop it, and delete what has come so far."},
 	} {
 		if errors.Is(err, row.is) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"slices"
 	"strings"
@@ -43,6 +44,9 @@ func openHost(s settings, key crypto.PrivKey, traffic metrics.Reporter, gate *ga
 
 // listenError gives an error of listening the next step.
 func listenError(err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return api.Errorf(api.Internal, "%w", err).WithHint("Ports below 1024 are for root: `--listen` takes one from 1024 on, and port 0 means any free one.")
+	}
 	return api.Errorf(api.Conflict, "%w", err).
 		WithHint("`--listen` takes other addresses, port 0 means any free one; an address must be one of this machine's.")
 }

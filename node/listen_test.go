@@ -3,6 +3,7 @@ package node
 import (
 	"crypto/rand"
 	"fmt"
+	"io/fs"
 	"net"
 	"strings"
 	"testing"
@@ -104,4 +105,12 @@ func TestNotOurAddress(t *testing.T) {
 		t.Fatalf("a network's own addresses, of which one does not exist here: %v", err)
 	}
 	portOf(t, h)
+}
+
+// TestPortWithoutTheRight: a port that only root may use is told as that.
+func TestPortWithoutTheRight(t *testing.T) {
+	err := listenError(fmt.Errorf("listen on /ip4/127.0.0.1/tcp/80: %w", fs.ErrPermission))
+	if e := api.AsError(err); !strings.Contains(e.Hint, "below 1024") {
+		t.Errorf("%+v", e)
+	}
 }

@@ -37,6 +37,7 @@ func (n *Node) Move(ctx context.Context, req api.MoveRequest, progress func(api.
 // moveError gives an error of Move the next step.
 func moveError(from, to string, err error) error {
 	_, there := os.Lstat(from)
+	_, toErr := os.Lstat(to)
 	switch {
 	case err == nil:
 		return nil
@@ -45,6 +46,12 @@ func moveError(from, to string, err error) error {
 			WithHint("shoal moves no files: move it first, then run this again.")
 	case errors.Is(err, fs.ErrNotExist):
 		return api.Errorf(api.NotFound, "there is no %s", to).WithHint("Name the path where it is now.")
+	case errors.Is(err, store.ErrNotFound) && there == nil && errors.Is(toErr, fs.ErrNotExist):
+		return api.Errorf(api.NotFound, "nothing is shared at %s", from).
+			WithHint("The old path comes first: `shoal mv %s %s`. `shoal verify` says which shares are not where they were.", to, from)
+	case errors.Is(err, store.ErrNotFound):
+		return api.Errorf(api.NotFound, "nothing is shared at %s, or below it", from).
+			WithHint("Name the path where it was: `shoal verify` says which shares are not there any more.")
 	case errors.Is(err, store.ErrTaken):
 		return api.Errorf(api.Conflict, "%w", err).WithHint("`shoal rm PATH` stops sharing what lies at the new path; the files stay.")
 	case errors.Is(err, store.ErrChanged):

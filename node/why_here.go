@@ -43,7 +43,7 @@ func (q *inquiry) here(ctx context.Context, e *api.Evidence, f *fetch) error {
 	case s.State == store.Complete:
 		e.State, e.Missing = api.StateComplete, 0
 	case s.State == store.Changed:
-		e.State, e.Reason, e.Missing = api.StateChanged, s.Reason, 0
+		e.State, e.Reason, e.Missing, e.Gone = api.StateChanged, s.Reason, 0, gone(s.Path)
 	case failed == nil:
 		e.State = api.StatePaused
 	}

@@ -91,6 +91,7 @@ const (
 type Evidence struct {
 	State    State   `json:"state"`            // of the root, here
 	Reason   string  `json:"reason,omitempty"` // of a share that is changed
+	Gone     bool    `json:"gone,omitempty"`   // it is changed, and nothing is at its path
 	Error    *Error  `json:"error,omitempty"`  // of a failed fetch
 	NoDaemon bool    `json:"no_daemon,omitempty"`
 	Path     string  `json:"path,omitempty"` // of the share, or the result to be

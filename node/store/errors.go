@@ -23,6 +23,7 @@ var (
 	ErrReadOnly   = errors.New("the file system is read-only")
 	ErrDenied     = errors.New("permission denied")
 	ErrNoDir      = errors.New("no such directory to put it in")
+	ErrVanished   = errors.New("the destination was moved or deleted meanwhile")
 	ErrIncomplete = errors.New("the download is not complete")
 	ErrNoMatch    = errors.New("no such path in the share")
 	ErrAway       = errors.New("the disk with its unfinished file is not mounted")

@@ -121,7 +121,7 @@ func (d *Download) whole() error {
 	if !d.x.layout.Complete() {
 		return fmt.Errorf("%w: inner nodes are missing", ErrIncomplete)
 	}
-	if err := d.sel.unmatched(); err != nil {
+	if err := d.sel.unmatched(d.x.layout.Entries()); err != nil {
 		return err
 	}
 	if d.haveN < d.wantN {

@@ -89,16 +89,52 @@ func (sel *selection) renamedRel(p string) string {
 }
 
 // unmatched is an error for paths that a complete layout does not have.
-func (sel *selection) unmatched() error {
+func (sel *selection) unmatched(entries []chunker.Entry) error {
 	if sel.root < 0 {
-		return fmt.Errorf("%w: %q", ErrNoMatch, sel.sub)
+		return noMatch(sel.sub, entries)
 	}
 	for k, hit := range sel.hit {
 		if !hit {
-			return fmt.Errorf("%w: %q", ErrNoMatch, sel.selects[k])
+			return noMatch(sel.selects[k], entries)
 		}
 	}
 	return nil
+}
+
+// maxNamed is how many names an error about a wrong path lists.
+const maxNamed = 8
+
+// noMatch says that a path is not in a share, and what there is where it goes wrong.
+func noMatch(p string, entries []chunker.Entry) error {
+	dir := ""
+	for _, e := range entries {
+		if len(e.Path) > len(dir) && within(p, e.Path) {
+			if dir = e.Path; e.Kind != chunker.Dir {
+				return fmt.Errorf("%w: %q: %q is not a directory", ErrNoMatch, p, dir)
+			}
+		}
+	}
+	var names []string
+	more := 0
+	for _, e := range entries {
+		switch {
+		case e.Path == "" && e.Kind != chunker.Dir:
+			return fmt.Errorf("%w: %q: the share is a single file", ErrNoMatch, p)
+		case e.Path == "" || path.Dir(e.Path) != path.Clean(dir):
+		case len(names) < maxNamed:
+			names = append(names, fmt.Sprintf("%q", path.Base(e.Path)))
+		default:
+			more++
+		}
+	}
+	list := strings.Join(names, ", ")
+	if more > 0 {
+		list = fmt.Sprintf("%s and %d more", list, more)
+	}
+	if dir == "" {
+		return fmt.Errorf("%w: %q; there are %s", ErrNoMatch, p, list)
+	}
+	return fmt.Errorf("%w: %q; in %q are %s", ErrNoMatch, p, dir, list)
 }
 
 // covered is an error for paths asked for that are within others that are selected, but
@@ -110,7 +146,7 @@ func (sel *selection) covered(asked []string, entries []chunker.Entry) error {
 			there = sel.want[i] && within(entries[i].Path, s)
 		}
 		if !there {
-			return fmt.Errorf("%w: %q", ErrNoMatch, s)
+			return noMatch(s, entries)
 		}
 	}
 	return nil

@@ -248,7 +248,7 @@ func (d *Download) ready(ctx context.Context, here bool) error {
 	d.dropMisses(d.asked)
 	d.mu.RLock()
 	complete, settled, named := d.x.layout.Complete(), d.settled, d.rec.named()
-	err := d.sel.unmatched()
+	err := d.sel.unmatched(d.x.layout.Entries())
 	if err == nil && complete {
 		err = d.sel.covered(d.asked, d.x.layout.Entries())
 	}

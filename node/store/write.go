@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"shoal/chunker"
@@ -111,6 +112,9 @@ func (d *Download) writeOnce(i int, data []byte, byUs bool) (again bool, err err
 		err = d.writeSingle(at, data)
 	} else {
 		err = d.writeShared(at, data)
+	}
+	if errors.Is(err, fs.ErrNotExist) { // its directory was ours
+		return false, fmt.Errorf("write %s: %w: %w", d.dst.path(at.rel), ErrVanished, err)
 	}
 	if err != nil {
 		return false, d.dirGone(fsError("write", d.dst.path(at.rel), err))
