@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -76,6 +77,22 @@ func (s *Store) placeOf(root cid.Cid, path string) (*record, error) {
 		return nil, ErrNotFound
 	}
 	return rec, err
+}
+
+// RootAt is the root that is shared at path. ErrNotFound.
+func (s *Store) RootAt(path string) (cid.Cid, error) {
+	id, _, err := s.idsAt(path)
+	if err == nil && id == 0 {
+		err = fmt.Errorf("%w: %q", ErrNotFound, path)
+	}
+	if err != nil {
+		return cid.Undef, err
+	}
+	rec, err := s.recordOf(id)
+	if err != nil {
+		return cid.Undef, err
+	}
+	return rec.root, nil
 }
 
 // idsAt reads what lies at path (0: nothing) and the older versions of it, the newest first.
