@@ -78,6 +78,7 @@ func sequence(t *rapid.T, bin string, report func(string)) {
 		"make":     w.mkfile,
 		"edit":     w.edit,
 		"edit 2":   w.edit,
+		"bare":     w.editBare,
 		"rename":   w.rename,
 		"delete":   w.remove,
 		"share":    w.share,
@@ -169,7 +170,7 @@ func (w *world) link(t *rapid.T, id string) string {
 // get fetches, and must succeed where somebody who runs has it.
 func (w *world) get(t *rapid.T) {
 	p, id, req, at := w.request(t)
-	source := w.source(p, id, req.Select)
+	source := w.source(t, p, id, req.Select, req.Link)
 	within := modelImpatience
 	if source {
 		within = modelPatience
@@ -443,7 +444,7 @@ func (w *world) finish(t *rapid.T) {
 	for _, p := range w.peers {
 		for _, id := range sorted(p.pending) {
 			job := p.pending[id]
-			source := w.source(p, id, job.selects)
+			source := w.source(t, p, id, job.selects, job.req.Link)
 			if !source {
 				w.dropAtEnd(t, p, id)
 				continue

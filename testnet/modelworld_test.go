@@ -274,10 +274,14 @@ func (w *world) running(t *rapid.T) *modelPeer {
 	return pick(t, "peer", up)
 }
 
-// source says whether another peer that runs has what is wanted, right and untouched.
-func (w *world) source(except *modelPeer, id string, selects []string) bool {
-	return slices.ContainsFunc(w.peers, func(p *modelPeer) bool {
-		return p != except && p.Running() && p.clean(id, selects, w)
+// source says whether another peer that runs has what is wanted, right and untouched, and p must find it: by the link, or since they are
+// connected. Two that have only met a third which is down know nothing of each other.
+func (w *world) source(t *rapid.T, p *modelPeer, id string, selects []string, link string) bool {
+	met, err := p.Client().Peers(context.Background())
+	must(t, err)
+	return slices.ContainsFunc(w.peers, func(q *modelPeer) bool {
+		return q != p && q.Running() && q.clean(id, selects, w) &&
+			(strings.Contains(link, q.Addrs()[0]) || slices.ContainsFunc(met, func(m api.Peer) bool { return m.ID == q.ID() }))
 	})
 }
 
@@ -642,6 +646,33 @@ func (w *world) edit(t *rapid.T) {
 	how := pick(t, "how", sorted(edits))
 	w.step(t, "peer %d: %s %s", p.Index(), how, rel)
 	must(t, edits[how](p.path(rel), p.disk[rel].text))
+	p.adopt(t, rel)
+}
+
+// editBare does to a symlink or an empty directory what people do. No content changes by that.
+func (w *world) editBare(t *rapid.T) {
+	p := pick(t, "peer", w.peers)
+	var bare []string
+	for path, i := range p.disk {
+		top, _, _ := strings.Cut(path, "/")
+		if !p.busy(top) && (i.kind == 'l' || i.kind == 'd' && len(p.disk.snapshot(path)) == 1) {
+			bare = append(bare, path)
+		}
+	}
+	if len(bare) == 0 {
+		t.Skip("it has neither")
+	}
+	slices.Sort(bare)
+	rel := pick(t, "name", bare)
+	how := pick(t, "how", []string{"deletes", "puts a file for", "puts a symlink for"})
+	w.step(t, "peer %d %s %s", p.Index(), how, rel)
+	must(t, os.Remove(p.path(rel)))
+	switch how {
+	case "puts a file for":
+		must(t, os.WriteFile(p.path(rel), []byte(pick(t, "content", contents())), 0o644))
+	case "puts a symlink for":
+		must(t, os.Symlink("elsewhere", p.path(rel)))
+	}
 	p.adopt(t, rel)
 }
 
