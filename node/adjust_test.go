@@ -226,6 +226,69 @@ func TestGetWidensARunningFetch(t *testing.T) {
 	}
 }
 
+// A request for less than what a paused fetch is for fetches that alone, and keeps what has come of the rest.
+func TestGetNarrowsAPausedFetch(t *testing.T) {
+	a, _ := startNode(t, t.TempDir())
+	b, _ := startNode(t, t.TempDir(), a)
+	shared, files := twoFiles(t, a)
+	dir := t.TempDir()
+	lift := slowly(t, a)
+	g := get(t, b, api.GetRequest{Link: shared.Link, Dir: dir})
+	g.until(t, "something came", came)
+	g.pause(t)
+	atRest(t, b, shared.CID)
+	lift()
+	if _, err := b.Get(t.Context(), api.GetRequest{Link: shared.Link, Dir: dir, Select: []string{"typo"}}, nil); api.AsError(err).Code != api.NotFound {
+		t.Errorf("typo: %v", err)
+	}
+	atRest(t, b, shared.CID)
+	part, err := b.Get(t.Context(), api.GetRequest{Link: shared.Link, Dir: dir, Select: []string{"b"}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !part.Unfinished || part.GoesOn || part.Path != filepath.Join(dir, "tree.part") || part.Files != 1 || part.Size != int64(len(files["b/two.bin"])) {
+		t.Errorf("%+v", part)
+	}
+	holds(t, filepath.Join(part.Path, "b/two.bin"), files["b/two.bin"])
+	if list, err := b.List(t.Context()); err != nil || len(list) != 1 || list[0].State != api.StatePaused || list[0].Have >= list[0].Chunks {
+		t.Errorf("%+v, %v", list, err)
+	}
+	got, err := b.Get(t.Context(), api.GetRequest{Link: shared.Link, Dir: dir}, nil)
+	if err != nil || got.Unfinished || got.Had < part.Size {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	for name, data := range files {
+		holds(t, filepath.Join(got.Path, name), data)
+	}
+}
+
+// A request for less than what is being fetched ends once that has come, and the rest goes on.
+func TestGetOfAPartOfARunningFetch(t *testing.T) {
+	a, _ := startNode(t, t.TempDir())
+	b, _ := startNode(t, t.TempDir(), a)
+	shared, files := twoFiles(t, a)
+	dir := t.TempDir()
+	lift := slowly(t, a)
+	whole := get(t, b, api.GetRequest{Link: shared.Link, Dir: dir})
+	whole.until(t, "something came", came)
+	one := get(t, b, api.GetRequest{Link: shared.Link, Dir: dir, Select: []string{"a"}})
+	two := get(t, b, api.GetRequest{Link: shared.Link, Dir: dir, Select: []string{"b"}})
+	first, name := one, "a/one.bin"
+	select {
+	case <-one.over:
+	case <-two.over:
+		first, name = two, "b/two.bin"
+	}
+	if r := first.done(t); !r.Unfinished || !r.GoesOn || r.Path != filepath.Join(dir, "tree.part") || r.Size != int64(len(files[name])) {
+		t.Errorf("%+v", r)
+	}
+	lift()
+	got := whole.done(t)
+	for name, data := range files {
+		holds(t, filepath.Join(got.Path, name), data)
+	}
+}
+
 // A request for another place waits while somebody waits for the first, and then copies.
 func TestGetElsewhereWaitsAndCopies(t *testing.T) {
 	a, _ := startNode(t, t.TempDir())

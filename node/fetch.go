@@ -183,6 +183,9 @@ func (n *Node) bringIn(ctx context.Context, f *fetch, d *store.Download) (store.
 		if err != nil {
 			return store.Share{}, err
 		}
+		if share, part, err := d.EndPart(ctx); part || err != nil {
+			return share, err
+		}
 		f.setState(api.StateFinishing)
 		share, err := d.Finish(ctx)
 		if !errors.Is(err, store.ErrIncomplete) || try >= bringInTries {

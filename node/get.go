@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"shoal/node/api"
+	"shoal/node/store"
 )
 
 // reportEvery is how often a caller of Get hears of its progress.
@@ -37,11 +38,15 @@ func (n *Node) Get(ctx context.Context, req api.GetRequest, progress func(api.Pr
 		if err != nil {
 			return api.GetResult{}, err
 		}
-		err = f.wait(ctx, n.explained(f, progress))
+		part, err := f.wait(ctx, target, n.explained(f, progress))
 		switch {
+		case err == nil && part != nil:
+			r := f.result(start, *part)
+			r.GoesOn = f.leave()
+			return r, nil
 		case err == nil && errors.Is(f.err, errAdjusted): // another caller wants more of it: that brings this too
 		case err == nil && f.err == nil:
-			r := f.result(start)
+			r := f.result(start, f.share)
 			r.Renamed = append(renamed(req, r.Path), r.Renamed...)
 			f.leave()
 			return r, nil
@@ -55,22 +60,40 @@ func (n *Node) Get(ctx context.Context, req api.GetRequest, progress func(api.Pr
 	}
 }
 
-// wait passes progress on until the fetch is over or the caller leaves.
-func (f *fetch) wait(ctx context.Context, progress func(api.Progress)) error {
+// wait passes progress on until the fetch is over or the caller leaves. part: it is for more than target, and what that asks for is there.
+func (f *fetch) wait(ctx context.Context, target store.Target, progress func(api.Progress)) (part *store.Share, err error) {
 	tick := time.NewTicker(reportEvery)
 	defer tick.Stop()
 	for {
 		select {
 		case <-f.done:
-			return nil
+			return nil, nil
 		case <-ctx.Done():
-			return ctx.Err()
+			return nil, ctx.Err()
 		case <-tick.C:
+			if part, err := f.part(ctx, target); part != nil || err != nil {
+				return part, err
+			}
 			if progress != nil {
 				progress(f.progress())
 			}
 		}
 	}
+}
+
+// part is what target asks for, once all of that is there of a fetch that goes on for more; else nil.
+func (f *fetch) part(ctx context.Context, target store.Target) (*store.Share, error) {
+	f.mu.Lock()
+	d := f.d
+	f.mu.Unlock()
+	if d == nil || len(target.Select) == 0 || len(f.target.Select) == len(target.Select) {
+		return nil, nil
+	}
+	sh, whole, err := d.PartOf(ctx, target.Select)
+	if !whole {
+		return nil, err
+	}
+	return &sh, nil
 }
 
 // explained has progress hear what the fetch waits for, too.
@@ -125,20 +148,20 @@ func (f *fetch) progress() api.Progress {
 	return p
 }
 
-func (f *fetch) result(start time.Time) api.GetResult {
+func (f *fetch) result(start time.Time, share store.Share) api.GetResult {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	r := api.GetResult{
-		CID: f.share.Root.String(), Path: f.share.Path,
-		Size: f.share.HaveBytes, Files: int64(f.share.Files),
-		Seconds: time.Since(start).Seconds(), From: map[string]int64{},
-		Had: f.share.HaveBytes - f.stats.Bytes, Duplicate: f.stats.Duplicate, Corrupt: f.stats.Corrupt,
+		CID: share.Root.String(), Path: share.Path,
+		Size: share.HaveBytes, Files: int64(share.Files),
+		Seconds: time.Since(start).Seconds(), From: map[string]int64{}, Unfinished: share.Part,
+		Had: max(0, share.HaveBytes-f.stats.Bytes), Duplicate: f.stats.Duplicate, Corrupt: f.stats.Corrupt,
 	}
-	for _, x := range f.share.Renames[:min(len(f.share.Renames), api.MaxListed)] {
+	for _, x := range share.Renames[:min(len(share.Renames), api.MaxListed)] {
 		r.Renamed = append(r.Renamed, api.Renamed{From: x.From, To: x.To})
 	}
-	r.LeftCount, r.Replaceable = int64(f.share.LeftN), int64(f.share.Replaceable)
-	for _, l := range f.share.Left {
+	r.LeftCount, r.Replaceable = int64(share.LeftN), int64(share.Replaceable)
+	for _, l := range share.Left {
 		r.Left = append(r.Left, api.Issue{Path: l.Path, Code: api.Exists, Reason: l.Why})
 	}
 	for id, bytes := range f.stats.From {

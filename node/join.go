@@ -191,8 +191,8 @@ func (f *fetch) wanted() bool {
 	return !f.kept && f.holders > 0 || f.holders > 1
 }
 
-// leave gives a hold back. The fetch pauses when nobody holds it any more.
-func (f *fetch) leave() {
+// leave gives a hold back. The fetch pauses when nobody holds it any more; else it goes on.
+func (f *fetch) leave() (goesOn bool) {
 	f.mu.Lock()
 	f.holders--
 	last := f.holders == 0
@@ -201,6 +201,7 @@ func (f *fetch) leave() {
 	if last {
 		f.cancel(errPaused)
 	}
+	return !last
 }
 
 // stop pauses the fetch whoever holds it.

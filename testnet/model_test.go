@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -187,6 +188,10 @@ func (w *world) get(t *rapid.T) {
 func (w *world) judge(t *rapid.T, p *modelPeer, id string, job *job, res api.GetResult, err error, source bool) {
 	w.said(t, err)
 	p.sync(t)
+	if err == nil && res.Unfinished {
+		w.judgePart(t, p, id, job, res)
+		return
+	}
 	if err == nil {
 		rel, ok := p.rel(res.Path)
 		if !ok || !contains(job.at, rel) {
@@ -224,6 +229,19 @@ func (w *world) judge(t *rapid.T, p *modelPeer, id string, job *job, res api.Get
 	default:
 		if source && !blocked {
 			t.Fatalf("peer %d: get of %s from a source that has it: %s: %v (%s)", p.Index(), id, e.Code, err, e.Hint)
+		}
+	}
+}
+
+// judgePart looks at what a get found of less than an unfinished one is for: its files are whole where it says, and that goes on.
+func (w *world) judgePart(t *rapid.T, p *modelPeer, id string, job *job, res api.GetResult) {
+	t.Logf("  and has that much at %s", res.Path)
+	for rel, want := range w.roots[id].tree.part(job.req.Select) {
+		if want.kind != 'f' || len(want.text) == 0 {
+			continue
+		}
+		if got, err := os.ReadFile(filepath.Join(res.Path, rel)); err != nil || string(got) != want.text {
+			t.Fatalf("peer %d: get of a part of %s succeeded, and yet %s holds %d bytes, not the right %d (%v)", p.Index(), id, rel, len(got), len(want.text), err)
 		}
 	}
 }
@@ -456,7 +474,7 @@ func (w *world) finish(t *rapid.T) {
 			asked := *job
 			asked.tree = w.roots[id].tree.part(job.req.Select)
 			w.judge(t, p, id, &asked, res, err, source)
-			if err != nil {
+			if err != nil || res.Unfinished {
 				w.dropAtEnd(t, p, id)
 			}
 		}

@@ -26,7 +26,8 @@ listed (exit 5). --force replaces those, and only those: files whose names are i
 verified. A directory is never removed for a file, nor a file for a directory, no symlink inside is followed, and what is not in the share stays.
 
 The next get of the same CID may say something else: what --select names is added to what was asked before, and with another -o, or
-none, what has come moves there. Of a get that has brought no byte nothing is kept.
+none, what has come moves there. A --select that asks for less than an unfinished get fetches that and ends: it then lies in the .part, with
+what has come beyond it, until the rest is asked for again. Of a get that has brought no byte nothing is kept.
 
 With a running daemon the --limit flags limit this transfer while it runs; the daemon's own limits hold too.
 
@@ -143,6 +144,13 @@ func (c *call) sayGot(res api.GetResult) {
 		c.note("%s: all of it was here already", what)
 	default:
 		c.note("%s in %s (%s) from %s", what, duration(res.Seconds), rate(float64(got)/max(res.Seconds, 1e-3)), count(len(res.From), "peer"))
+	}
+	if res.Unfinished {
+		rest := "is paused"
+		if res.GoesOn {
+			rest = "goes on"
+		}
+		c.note("it lies in an unfinished file, as more was asked for before; the rest %s, and get without --select brings it", rest)
 	}
 	for _, r := range res.Renamed {
 		c.note("%s is called %s here: that name cannot be used", printable(r.From), printable(r.To))

@@ -99,6 +99,11 @@ type GetResult struct {
 	Replaceable int64   `json:"replaceable,omitempty"` // of these, files that GetRequest.Force would have replaced
 	Left        []Issue `json:"left,omitempty"`        // at most MaxListed; paths below the result
 
+	// Unfinished says that Select asked for less than an unfinished fetch is for: all of that is there, in Path, which is the unfinished
+	// file. The rest is paused, unless it GoesOn.
+	Unfinished bool `json:"unfinished,omitempty"`
+	GoesOn     bool `json:"goes_on,omitempty"`
+
 	Renamed []Renamed `json:"renamed,omitempty"` // what could not keep its name there, at most MaxListed
 }
 

@@ -17,7 +17,7 @@ import (
 // line with what is asked for now.
 func (s *Store) recordFor(t Target) (rec *record, fresh bool, err error) {
 	rec, err = s.record(tagDownload, t.Root)
-	if err == nil && !rec.reaches(t) && rec.haveBytes == 0 {
+	if err == nil && (!rec.reaches(t) || rec.narrowedBy(t)) && rec.haveBytes == 0 {
 		var rest []*former
 		if rest, err = s.formers(rec.id); err == nil && len(rest) == 0 { // nothing has come of it
 			err = errors.Join(s.drop(t.Root), ErrNotFound)
@@ -36,12 +36,16 @@ func (s *Store) recordFor(t Target) (rec *record, fresh bool, err error) {
 // reaches tells whether a download can become t: t is for all it is for.
 func (r *record) reaches(t Target) bool { return within(r.sub, t.Sub) }
 
+// narrowedBy tells whether t asks for less than what a download is for.
+func (r *record) narrowedBy(t Target) bool { return t.Sub == r.sub && focused(r.selects, t.Select) }
+
 // adjust brings an unfinished download in line with t. If it is to lie elsewhere, where
 // its .part is now is recorded with it in one batch.
 func (s *Store) adjust(r *record, t Target) error {
 	if !r.reaches(t) {
 		return fmt.Errorf("%w: %q of it, to %s", ErrConflict, "/"+r.sub, filepath.Join(r.dir, r.title()))
 	}
+	r.narrowed = r.narrowedBy(t)
 	selects := r.selects
 	if t.Sub != r.sub && len(selects) == 0 {
 		selects = []string{r.sub}

@@ -25,7 +25,8 @@ type Download struct {
 	dst *dest
 	sel *selection
 
-	asked []string // what the request that began it selects, of all that is selected
+	asked []string   // what the request that began it selects, of all that is selected
+	focus *selection // of asked, where only that is fetched; nil: all that is selected is
 
 	homeDisk bool // the destination is on the same disk as the home
 
@@ -202,6 +203,9 @@ func (d *Download) follow() {
 	d.files = append(d.files, make([]fileState, len(entries)-len(d.files))...)
 	old, unknown := len(d.sel.want), d.sel.root < 0
 	d.sel.follow(entries)
+	if d.focus != nil {
+		d.focus.follow(entries)
+	}
 	if unknown && d.sel.root >= 0 && d.dst != nil {
 		// Before any leaf of it is known, so before any Write looks.
 		d.dst.tree = entries[d.sel.root].Kind == chunker.Dir
@@ -219,14 +223,14 @@ func (d *Download) follow() {
 	}
 	for ; d.seen < n; d.seen++ {
 		if entry, _, size := l.Place(d.seen); d.sel.want[entry] {
-			d.followLeaf(d.seen, size)
+			d.followLeaf(d.seen, entry, size)
 		}
 	}
 	d.wakeLocal()
 }
 
 // followLeaf takes in a wanted leaf.
-func (d *Download) followLeaf(i, size int) {
+func (d *Download) followLeaf(i, entry, size int) {
 	if d.want != nil {
 		d.want.set(i)
 	}
@@ -237,7 +241,7 @@ func (d *Download) followLeaf(i, size int) {
 		d.setHave(i, 0) // nothing to fetch; Finish makes empty files
 	case d.holding:
 		d.held.set(i)
-	default:
+	case d.fetches(entry):
 		d.sort(i)
 	}
 }
@@ -299,11 +303,18 @@ func (d *Download) Leaf(i int) (c cid.Cid, size int) {
 	return leaf.CID, leaf.Size
 }
 
-// Wanted tells whether leaf i is selected.
+// Wanted tells whether leaf i is to be fetched.
 func (d *Download) Wanted(i int) bool {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	return d.want == nil || d.want.get(i)
+	if d.want != nil && !d.want.get(i) {
+		return false
+	}
+	if d.focus == nil {
+		return true
+	}
+	entry, _, _ := d.x.layout.Place(i)
+	return d.fetches(entry)
 }
 
 // Has tells whether leaf i is written. It turns true by itself for repeats of a

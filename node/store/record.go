@@ -55,6 +55,8 @@ type record struct {
 
 	excludes []string // share: patterns of the names inside it that were left out
 
+	narrowed bool // download: less is asked for than it is for; not stored
+
 	written []chunker.Entry // download that was forgotten: what may lie in its .part; not stored
 }
 

@@ -20,7 +20,7 @@ import (
 // Download starts to fetch t, or goes on with an unfinished download of the same root.
 // Then nodes come back from the index, recorded leaves are trusted where the .part is
 // still the same file, and the others are re-hashed from it. A selection is united
-// with the earlier one; another destination is ErrConflict. ErrBusy: it is live already.
+// with the earlier one, but where it is less only that is fetched (EndPart); another destination is ErrConflict. ErrBusy: it is live already.
 //
 // A destination that holds the same content already gives a Download that is
 // complete, with nothing to fetch; one that holds something else is ErrExists, now or as
@@ -332,6 +332,9 @@ func (d *Download) load(rec *record) error {
 	defer d.mu.Unlock()
 	d.rec, d.x = rec, x
 	d.sel, d.reps = newSelection(rec.sub, rec.selects), newRepeats(x.layout)
+	if rec.narrowed {
+		d.focus = newSelection(rec.sub, d.asked)
+	}
 	if err := d.s.replay(x, nowhere); err != nil {
 		return err
 	}

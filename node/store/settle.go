@@ -170,7 +170,7 @@ func (d *Download) take(c *comparison, final string) error {
 		d.err = nil
 	}
 	d.resort()
-	missing := d.wantBytes - d.haveBytes - d.holeBytes()
+	missing := d.missingBytes() - d.holeBytes()
 	return d.roomFor(missing)
 }
 
@@ -179,7 +179,7 @@ func (d *Download) letGo() error {
 	d.mu.Lock()
 	d.holding = false
 	d.resort()
-	missing := d.wantBytes - d.haveBytes - d.holeBytes()
+	missing := d.missingBytes() - d.holeBytes()
 	d.mu.Unlock()
 	err := d.roomFor(missing)
 	if err == nil {
@@ -232,7 +232,7 @@ func (d *Download) resort() {
 	d.zeros, d.unseen, d.copies, d.again = nil, nil, nil, nil
 	d.spread, d.reps = map[int]bool{}, newRepeats(d.x.layout)
 	for i := range d.seen {
-		if size := d.x.layout.LeafSize(i); size != 0 && (d.want == nil || d.want.get(i)) {
+		if entry, _, size := d.x.layout.Place(i); size != 0 && d.fetches(entry) && (d.want == nil || d.want.get(i)) {
 			d.sort(i)
 			if d.have.get(i) {
 				d.held.clear(i)
@@ -253,7 +253,7 @@ func (d *Download) ready(ctx context.Context, here bool) error {
 		err = d.sel.covered(d.asked, d.x.layout.Entries())
 	}
 	final := d.rec.title()
-	missing := d.wantBytes - d.haveBytes - d.holeBytes()
+	missing := d.missingBytes() - d.holeBytes()
 	d.mu.RUnlock()
 	if !complete || settled {
 		return nil

@@ -96,6 +96,7 @@ type Share struct {
 	Left        []Refusal
 	LeftN       int
 	Replaceable int
+	Part        bool       // only what was asked for has come, of a download that is for more: Path is that of the .part
 	Renames     []Renaming // what got another name, as Target.Rename allows
 }
 

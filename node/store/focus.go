@@ -1,0 +1,94 @@
+package store
+
+import (
+	"context"
+	"path/filepath"
+	"slices"
+
+	"shoal/chunker"
+)
+
+// This file is what a Target does that asks for less than an unfinished download of its root is for: only that is fetched, and what
+// has come beyond it stays in the .part, so that the download goes on from there when more is asked for.
+
+// focused tells whether a download for selects is for all of asked, and more.
+func focused(selects, asked []string) bool {
+	if len(asked) == 0 {
+		return false
+	}
+	for _, s := range asked {
+		if len(selects) > 0 && !slices.ContainsFunc(selects, func(t string) bool { return within(s, t) }) {
+			return false
+		}
+	}
+	return !slices.Equal(selects, asked)
+}
+
+// fetches tells whether leaves of an entry are fetched by this Download. Called under mu.
+func (d *Download) fetches(entry int) bool { return d.focus == nil || d.focus.want[entry] }
+
+// missingBytes counts what is still to come, before local copies. Called under mu.
+func (d *Download) missingBytes() (missing int64) {
+	if d.focus == nil {
+		return d.wantBytes - d.haveBytes
+	}
+	for i := range d.seen {
+		if entry, _, size := d.x.layout.Place(i); d.sel.want[entry] && d.focus.want[entry] && !d.have.get(i) {
+			missing += int64(max(size, 0))
+		}
+	}
+	return missing
+}
+
+// PartOf tells whether all files that selects name are whole and durable in the unfinished download, and describes them there: Path is
+// that of the .part, whose empty files, symlinks and modes come at the end.
+func (d *Download) PartOf(ctx context.Context, selects []string) (sh Share, whole bool, err error) {
+	d.mu.RLock()
+	sh, whole = d.partOf(cleanSelects(selects))
+	d.mu.RUnlock()
+	if whole {
+		err = d.Checkpoint(ctx)
+	}
+	return sh, whole && err == nil, err
+}
+
+// partOf is called under mu.
+func (d *Download) partOf(selects []string) (Share, bool) {
+	l := d.x.layout
+	if d.stage != running || !l.Complete() || !d.settled || len(selects) == 0 || d.wantN == d.haveN {
+		return Share{}, false
+	}
+	part := newSelection(d.rec.sub, selects)
+	part.follow(l.Entries())
+	if part.unmatched() != nil {
+		return Share{}, false
+	}
+	sh := Share{Root: d.rec.root, Name: d.rec.title(), Part: true, Path: filepath.Join(d.rec.dir, d.rec.part), Dir: d.rec.tree, State: Paused, Select: selects}
+	for i, e := range l.Entries() {
+		if e.Kind != chunker.File || !part.want[i] || !d.sel.want[i] {
+			continue
+		}
+		for k := e.First; k < e.First+e.Leaves; k++ {
+			if !d.have.get(k) {
+				return Share{}, false
+			}
+			sh.HaveBytes += int64(d.sizeOf(k))
+		}
+		sh.Files++
+		sh.Leaves += e.Leaves
+	}
+	sh.Size, sh.Have = sh.HaveBytes, sh.Leaves
+	return sh, true
+}
+
+// EndPart ends a Download that was to bring a part of an unfinished one only, and has: the rest stays as by Pause. false: it was to
+// bring all, or has.
+func (d *Download) EndPart(ctx context.Context) (sh Share, part bool, err error) {
+	if d.focus == nil {
+		return Share{}, false, nil
+	}
+	if sh, part, err = d.PartOf(ctx, d.asked); part && err == nil {
+		err = d.Pause()
+	}
+	return sh, part, err
+}
