@@ -320,6 +320,13 @@ func (n *Node) resumeFetches() {
 		n.log.Error("cannot list unfinished downloads", "err", err)
 		return
 	}
+	roots := make(map[cid.Cid]bool, len(unfinished))
+	for _, t := range unfinished {
+		roots[t.Root] = true
+	}
+	if err := n.rooted.resume(context.Background(), roots); err != nil {
+		n.log.Error("downloads go on without their limits", "err", err)
+	}
 	for _, t := range unfinished {
 		f, err := n.startOrJoin(t, nil, true)
 		if err != nil {
@@ -333,6 +340,13 @@ func (n *Node) resumeFetches() {
 					f = next
 					<-f.done
 				}
+			}
+			for next := f; next != nil && errors.Is(f.err, errAdjusted); next = n.fetching(t.Root) {
+				<-next.done
+				f = next
+			}
+			if err := n.rooted.over(t.Root, n.runs()); err != nil {
+				n.log.Warn("the limit of a fetch that is over is still kept", "root", t.Root, "err", err)
 			}
 			if f.err != nil && !errors.Is(f.err, errPaused) && !errors.Is(f.err, errAdjusted) && n.runs() {
 				n.log.Error("resumed download failed", "root", t.Root, "err", f.err)

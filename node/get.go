@@ -31,7 +31,15 @@ func (n *Node) Get(ctx context.Context, req api.GetRequest, progress func(api.Pr
 	if err := checkTransfer(req.Limits); err != nil {
 		return api.GetResult{}, err
 	}
-	defer n.rooted.during(target.Root, api.LimitGet, req.Limits)()
+	lift, err := n.rooted.get(ctx, target.Root, req.Limits)
+	if err != nil {
+		return api.GetResult{}, userError(err)
+	}
+	defer func() {
+		if err := lift(n.runs()); err != nil {
+			n.log.Warn("the limit of a fetch that is over is still kept", "root", target.Root, "err", err)
+		}
+	}()
 	n.named.add(hints)
 	for {
 		f, err := n.join(ctx, target, hints, progress)

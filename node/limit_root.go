@@ -18,15 +18,17 @@ import (
 	"shoal/transfer"
 )
 
-// rootLimits are the limits of single transfers: of shares, which last as long as these and are kept in the
-// index, and of fetches and readings, which last as long as those run.
+// rootLimits are the limits of single transfers: of shares, which last as long as these, and of fetches and readings, which last as
+// long as those run. Those of shares are kept in the index, and those of fetches too, for a daemon that goes on with them.
 type rootLimits struct {
 	ds    datastore.Batching // key: root, value: api.TransferLimits as JSON
+	gets  datastore.Batching // likewise, of fetches
 	apply func(cid.Cid, transfer.Limits) (lift func())
 
-	mu     sync.Mutex
-	shares map[cid.Cid]*rootLimit
-	others []*rootLimit
+	mu      sync.Mutex
+	shares  map[cid.Cid]*rootLimit
+	others  []*rootLimit
+	resumed map[cid.Cid]func() // lifts the limit of a fetch that an earlier daemon began
 }
 
 // rootLimit is one of them in force.
@@ -39,13 +41,24 @@ type rootLimit struct {
 
 // openRootLimits reads the limits of shares and puts them in force. apply is nil when offline.
 func openRootLimits(ds datastore.Batching, apply func(cid.Cid, transfer.Limits) func()) (*rootLimits, error) {
-	l := &rootLimits{ds: namespace.Wrap(ds, datastore.NewKey("/limits")), apply: apply, shares: map[cid.Cid]*rootLimit{}}
+	l := &rootLimits{
+		ds: namespace.Wrap(ds, datastore.NewKey("/limits")), gets: namespace.Wrap(ds, datastore.NewKey("/get-limits")), apply: apply,
+		shares: map[cid.Cid]*rootLimit{}, resumed: map[cid.Cid]func(){},
+	}
 	if l.apply == nil {
 		l.apply = func(cid.Cid, transfer.Limits) func() { return func() {} }
 	}
-	all, err := l.ds.Query(context.Background(), query.Query{})
+	return l, kept(l.ds, func(root cid.Cid, set api.TransferLimits) error {
+		l.shares[root] = l.start(root, api.LimitShare, set)
+		return nil
+	})
+}
+
+// kept calls fn for each limit in ds.
+func kept(ds datastore.Batching, fn func(root cid.Cid, set api.TransferLimits) error) error {
+	all, err := ds.Query(context.Background(), query.Query{})
 	if err != nil {
-		return nil, fmt.Errorf("read the limits of shares: %w", err)
+		return fmt.Errorf("read the limits of transfers: %w", err)
 	}
 	defer all.Close()
 	for e := range all.Next() {
@@ -54,12 +67,14 @@ func openRootLimits(ds datastore.Batching, apply func(cid.Cid, transfer.Limits) 
 		if err = errors.Join(e.Error, err); err == nil {
 			err = json.Unmarshal(e.Value, &set)
 		}
-		if err != nil {
-			return nil, fmt.Errorf("read the limits of shares: %w", err)
+		if err == nil {
+			err = fn(root, set)
 		}
-		l.shares[root] = l.start(root, api.LimitShare, set)
+		if err != nil {
+			return fmt.Errorf("read the limits of transfers: %w", err)
+		}
 	}
-	return l, nil
+	return nil
 }
 
 func (l *rootLimits) start(root cid.Cid, by api.LimitSource, set api.TransferLimits) *rootLimit {
@@ -94,6 +109,63 @@ func (l *rootLimits) during(root cid.Cid, by api.LimitSource, set *api.TransferL
 	}
 }
 
+// resume limits the fetches of roots that this daemon goes on with as they were limited before, and forgets what is kept of others.
+func (l *rootLimits) resume(ctx context.Context, roots map[cid.Cid]bool) error {
+	return kept(l.gets, func(root cid.Cid, set api.TransferLimits) error {
+		if !roots[root] {
+			return storeLimits(ctx, l.gets, root, nil)
+		}
+		lift := l.during(root, api.LimitGet, &set)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.resumed[root] = lift
+		return nil
+	})
+}
+
+// over ends the limit of a fetch that was resumed. A daemon that stops keeps it.
+func (l *rootLimits) over(root cid.Cid, forget bool) error {
+	l.mu.Lock()
+	lift := l.resumed[root]
+	delete(l.resumed, root)
+	l.mu.Unlock()
+	if lift == nil {
+		return nil
+	}
+	lift()
+	if !forget {
+		return nil
+	}
+	return storeLimits(context.Background(), l.gets, root, nil)
+}
+
+// get limits a fetch until lift is called, which says whether the limit is to be forgotten: it is not by a daemon that goes on with the
+// fetch at its next start. It takes the place of what the fetch had from an earlier daemon; nil leaves that.
+func (l *rootLimits) get(ctx context.Context, root cid.Cid, set *api.TransferLimits) (lift func(forget bool) error, err error) {
+	if set == nil {
+		return func(bool) error { return nil }, nil
+	}
+	if err := l.over(root, true); err != nil {
+		return nil, err
+	}
+	if *set != (api.TransferLimits{}) {
+		if err := storeLimits(ctx, l.gets, root, set); err != nil {
+			return nil, err
+		}
+	}
+	stop := l.during(root, api.LimitGet, set)
+	return func(forget bool) error {
+		stop()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		other := func(o *rootLimit) bool { return o.root == root && o.by == api.LimitGet }
+		if !forget || slices.ContainsFunc(l.others, other) {
+			return nil
+		}
+		return storeLimits(context.Background(), l.gets, root, nil)
+	}, nil
+}
+
 // share sets the limits of a share for as long as it lasts; nil leaves them as they are.
 func (l *rootLimits) share(ctx context.Context, root cid.Cid, set *api.TransferLimits) error {
 	if set == nil {
@@ -101,24 +173,19 @@ func (l *rootLimits) share(ctx context.Context, root cid.Cid, set *api.TransferL
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	key := datastore.NewKey(root.String())
 	old := l.shares[root]
 	if *set == (api.TransferLimits{}) {
 		if old == nil {
 			return nil
 		}
-		if err := l.store(ctx, key, nil); err != nil {
+		if err := storeLimits(ctx, l.ds, root, nil); err != nil {
 			return err
 		}
 		old.lift()
 		delete(l.shares, root)
 		return nil
 	}
-	value, err := json.Marshal(set)
-	if err == nil {
-		err = l.store(ctx, key, value)
-	}
-	if err != nil {
+	if err := storeLimits(ctx, l.ds, root, set); err != nil {
 		return err
 	}
 	l.shares[root] = l.start(root, api.LimitShare, *set)
@@ -128,17 +195,22 @@ func (l *rootLimits) share(ctx context.Context, root cid.Cid, set *api.TransferL
 	return nil
 }
 
-func (l *rootLimits) store(ctx context.Context, key datastore.Key, value []byte) (err error) {
-	if value == nil {
-		err = l.ds.Delete(ctx, key)
-	} else {
-		err = l.ds.Put(ctx, key, value)
+// storeLimits keeps the limits of a root in ds; nil: it has none.
+func storeLimits(ctx context.Context, ds datastore.Batching, root cid.Cid, set *api.TransferLimits) error {
+	key := datastore.NewKey(root.String())
+	value, err := json.Marshal(set)
+	switch {
+	case err != nil:
+	case set == nil:
+		err = ds.Delete(ctx, key)
+	default:
+		err = ds.Put(ctx, key, value)
 	}
 	if err == nil {
-		err = l.ds.Sync(ctx, key)
+		err = ds.Sync(ctx, key)
 	}
 	if err != nil {
-		return fmt.Errorf("keep the limits of a share: %w", err)
+		return fmt.Errorf("keep the limits of a transfer: %w", err)
 	}
 	return nil
 }

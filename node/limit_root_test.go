@@ -73,6 +73,44 @@ func TestGetLimit(t *testing.T) {
 	}
 }
 
+// A daemon that goes on with a fetch after a restart keeps its limit, until a get of it says otherwise, or it is over.
+func TestGetLimitAfterARestart(t *testing.T) {
+	a, _ := startNode(t, t.TempDir())
+	home := t.TempDir()
+	b, stop := startNode(t, home, a)
+	limited, _ := limitedPair(t, a, nil)
+	limits := api.TransferLimits{Down: tight}
+	req := api.GetRequest{Link: limited.Link, Dir: t.TempDir(), Limits: &limits}
+	g := get(t, b, req)
+	g.until(t, "a peer sends", func(p api.Progress) bool { return p.Peers > 0 })
+	stop()
+	<-g.over
+	b, stop = startNode(t, home, a)
+	if all := transfers(t, b); len(all) != 1 || all[0].Source != api.LimitGet || all[0].TransferLimits != limits || all[0].CID != limited.CID {
+		t.Errorf("in force: %+v", all)
+	}
+	req.Limits = nil
+	g = get(t, b, req)
+	g.until(t, "a peer sends", func(p api.Progress) bool { return p.Peers > 0 })
+	if all := transfers(t, b); len(all) != 1 {
+		t.Errorf("in force for a get that says nothing: %+v", all)
+	}
+	g.unfinished(t)
+	req.Limits = &api.TransferLimits{}
+	if _, err := b.Get(t.Context(), req, nil); err != nil {
+		t.Fatal(err)
+	}
+	g.done(t)
+	if all := transfers(t, b); len(all) != 0 {
+		t.Errorf("still in force: %+v", all)
+	}
+	stop()
+	b, _ = startNode(t, home, a)
+	if all := transfers(t, b); len(all) != 0 {
+		t.Errorf("in force again: %+v", all)
+	}
+}
+
 // A limit of a share holds for what is sent of it, after a restart too, until it is shared with another.
 func TestShareLimit(t *testing.T) {
 	home := t.TempDir()

@@ -29,7 +29,8 @@ The next get of the same CID may say something else: what --select names is adde
 none, what has come moves there. A --select that asks for less than an unfinished get fetches that and ends: it then lies in the .part, with
 what has come beyond it, until the rest is asked for again. Of a get that has brought no byte nothing is kept.
 
-With a running daemon the --limit flags limit this transfer while it runs; the daemon's own limits hold too.
+With a running daemon the --limit flags limit this transfer while it runs, also when the daemon goes on with it
+after a restart; the daemon's own limits hold too.
 
 With --json: progress objects, and last {"event":"done","cid","path","size","seconds","from":{"<peer id>":bytes}},
 with "left_count" and "left":[{"path","code","reason"}] where names were left out.`,

@@ -79,7 +79,7 @@ type GetRequest struct {
 	// RenameIllegal gives names that the destination cannot hold, or takes for one, others, as a_b for a:b: GetResult.Renamed.
 	RenameIllegal bool `json:"rename_illegal,omitempty"`
 
-	Limits *TransferLimits `json:"limits,omitempty"` // while this Get runs
+	Limits *TransferLimits `json:"limits,omitempty"` // while this Get runs, and while a daemon goes on with it after a restart; {}: none any more
 }
 
 // GetResult describes a finished fetch.
