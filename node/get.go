@@ -54,7 +54,7 @@ func (n *Node) Get(ctx context.Context, req api.GetRequest, progress func(api.Pr
 			return r, nil
 		case err == nil && errors.Is(f.err, errAdjusted): // another caller wants more of it: that brings this too
 		case err == nil && f.err == nil:
-			r := f.result(start, f.share)
+			r := f.result(start, f.share.Asked(target.Select))
 			r.Renamed = append(renamed(req, r.Path), r.Renamed...)
 			f.leave()
 			return r, nil

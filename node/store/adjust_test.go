@@ -166,6 +166,23 @@ func TestAdjustSelection(t *testing.T) {
 	}
 }
 
+// Who asked for a part does not hear what was left out of the rest.
+func TestLeftOutOfWhatWasAsked(t *testing.T) {
+	left := []store.Refusal{{Path: "b/x", Replaceable: true}, {Path: "c"}, {Path: "d", Replaceable: true}}
+	for _, row := range []struct {
+		sub         string
+		selects     []string
+		n, replaces int
+	}{
+		{"", nil, 3, 2}, {"", []string{"b"}, 1, 1}, {"", []string{"b/x/y", "c"}, 2, 1}, {"", []string{"e"}, 0, 0}, {"a", []string{"a/b"}, 1, 1}, {"a", []string{"a"}, 3, 2},
+	} {
+		got := store.Share{Sub: row.sub, Left: left, LeftN: 3, Replaceable: 2}.Asked(row.selects)
+		if len(got.Left) != row.n || got.LeftN != row.n || got.Replaceable != row.replaces {
+			t.Errorf("%q of %q: %+v", row.selects, row.sub, got)
+		}
+	}
+}
+
 // Where less is asked for only that is fetched, also what repeats chunks of the rest; the download goes on from there.
 func TestNarrowedDownload(t *testing.T) {
 	files := bookTree()

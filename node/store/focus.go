@@ -81,6 +81,25 @@ func (d *Download) partOf(selects []string) (Share, bool) {
 	return sh, true
 }
 
+// Asked is the result of a fetch as who asked for selects sees it: without what was left out of the rest.
+func (sh Share) Asked(selects []string) Share {
+	selects = cleanSelects(selects)
+	if len(selects) == 0 || sh.LeftN > len(sh.Left) {
+		return sh
+	}
+	sh.Left, sh.Replaceable = slices.Clone(sh.Left), 0
+	sh.Left = slices.DeleteFunc(sh.Left, func(r Refusal) bool {
+		left := cleanSub(sh.Sub + "/" + r.Path)
+		asked := slices.ContainsFunc(selects, func(s string) bool { return within(s, left) || within(left, s) })
+		if asked && r.Replaceable {
+			sh.Replaceable++
+		}
+		return !asked
+	})
+	sh.LeftN = len(sh.Left)
+	return sh
+}
+
 // EndPart ends a Download that was to bring a part of an unfinished one only, and has: the rest stays as by Pause. false: it was to
 // bring all, or has.
 func (d *Download) EndPart(ctx context.Context) (sh Share, part bool, err error) {
