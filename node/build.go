@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -34,10 +35,28 @@ func BuildConfig(home, path string, patterns []string) (chunker.Config, error) {
 	if err == nil {
 		err = outsideHomes(path)
 	}
-	return chunker.Config{Exclude: []string{home}, Ignore: ignore, Refuse: refuseHome}, err
+	return chunker.Config{Exclude: []string{home}, Ignore: ignore, Refuse: refuser()}, err
 }
 
-// refuseHome is chunker.Config.Refuse.
+// ErrSystem: a directory on a file system that holds no files, but shows what the system has, as /proc.
+var ErrSystem = errors.New("left out: it shows what the system has, and holds no files")
+
+// refuser makes chunker.Config.Refuse: homes of nodes and ErrSystem.
+func refuser() func(dir string, entries []fs.DirEntry) error {
+	system := systemMounts()
+	return func(dir string, entries []fs.DirEntry) error {
+		if len(system) > 0 {
+			if fi, err := os.Lstat(dir); err == nil {
+				if kind, is := system[chunker.StatOf(fi).Device]; is {
+					return fmt.Errorf("%w (%s)", ErrSystem, kind)
+				}
+			}
+		}
+		return refuseHome(dir, entries)
+	}
+}
+
+// refuseHome refuses the home of a node.
 func refuseHome(dir string, entries []fs.DirEntry) error {
 	for _, e := range entries {
 		if e.Name() == store.FormatName && store.IsHome(dir) {

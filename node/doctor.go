@@ -120,7 +120,8 @@ func (d *Diagnosis) key(cfg DoctorConfig) error {
 
 // buildConfig is how Share builds a path, but for what its caller chooses.
 func buildConfig(home string) store.BuildConfig {
-	return func(string) chunker.Config { return chunker.Config{Exclude: []string{home}, Refuse: refuseHome} }
+	refuse := refuser()
+	return func(string) chunker.Config { return chunker.Config{Exclude: []string{home}, Refuse: refuse} }
 }
 
 func doctorError(home string, err error) error {

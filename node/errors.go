@@ -101,6 +101,7 @@ func userError(err error) error {
 		{chunker.ErrChanged, api.Changed, "Share it again once nothing writes to it."},
 		{chunker.ErrUnsupported, api.Unsupported, ""},
 		{chunker.ErrExcluded, api.Invalid, "A home holds the node's private key: it is never shared."},
+		{ErrSystem, api.Invalid, "shoal shares files where they are; save it to a file first."},
 		{chunker.ErrNotFile, api.Invalid, "Only files and directories can be shared."},
 		{chunker.ErrLimit, api.Unsupported, ""},
 		{chunker.ErrMalformed, api.Damaged, "What this CID names is not a well-formed file or directory."},

@@ -102,12 +102,15 @@ func (n *Node) excludes(req api.ShareRequest) (all, kept []string, err error) {
 	return all, all[:len(all)-len(given)], nil
 }
 
-// leftOut takes in a path that is left out of a tree. Homes of nodes always are; that is no fault of the tree.
+// leftOut takes in a path that is left out of a tree. Homes of nodes and what the system shows always are; that is no fault of the tree.
 func (n *Node) leftOut(result *api.ShareResult, report *reporter, path string, err error) {
 	issue := api.Issue{Path: path, Code: api.AsError(userError(err)).Code, Reason: err.Error()}
-	if errors.Is(err, chunker.ErrExcluded) {
+	switch {
+	case errors.Is(err, chunker.ErrExcluded):
 		result.Homes = append(result.Homes, path)
-	} else {
+	case errors.Is(err, ErrSystem):
+		result.System = append(result.System, path)
+	default:
 		result.SkippedCount++
 		if len(result.Skipped) < api.MaxListed {
 			result.Skipped = append(result.Skipped, issue)

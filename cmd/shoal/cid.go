@@ -95,7 +95,7 @@ func (c *call) hash(ctx context.Context, path string) (cidResult, error) {
 	cfg.Preserve = c.flags.Bool("preserve")
 	cfg.Skip = func(path string, err error) {
 		issue := api.Issue{Path: path, Reason: err.Error()}
-		if !errors.Is(err, chunker.ErrExcluded) {
+		if !errors.Is(err, chunker.ErrExcluded) && !errors.Is(err, node.ErrSystem) {
 			if res.SkippedCount++; len(res.Skipped) < api.MaxListed {
 				res.Skipped = append(res.Skipped, issue)
 			}
@@ -119,7 +119,7 @@ func chunkerError(err error) error {
 		return api.Errorf(api.Changed, "%w", err).WithHint("Try again once nothing writes to it.")
 	case errors.Is(err, chunker.ErrIgnoreFile):
 		return api.Errorf(api.Invalid, "%w", err).WithHint(node.HintIgnoreFile)
-	case errors.Is(err, chunker.ErrNotFile), errors.Is(err, chunker.ErrExcluded):
+	case errors.Is(err, chunker.ErrNotFile), errors.Is(err, chunker.ErrExcluded), errors.Is(err, node.ErrSystem):
 		return api.Errorf(api.Invalid, "%w", err)
 	case errors.Is(err, chunker.ErrLimit), errors.Is(err, chunker.ErrUnsupported):
 		return api.Errorf(api.Unsupported, "%w", err)

@@ -25,7 +25,8 @@ right, and a new --name is taken.
 Hidden files are shared too; it says how many there are, and which look like passwords or private keys. --exclude leaves names out, as
 lines of a .gitignore file do; so does a file .shoalignore in any directory, which must be a file that can be read. What --exclude and
 --no-hidden left out of a path stays out when it is shared again, also with more of them, by another name, or as a part of what lies
-above or below it; it says so. --no-exclude forgets that, and leaves out only what is given with it. The home of a shoal node is always left out. What cannot be read or shared is left
+above or below it; it says so. --no-exclude forgets that, and leaves out only what is given with it. The home of a shoal node is always left out, and so is
+what is mounted below PATH and holds no files, as /proc. What cannot be read or shared is left
 out too; then it lists that and ends with 1, unless --skip-unreadable says that this is fine.
 
 With --wait it comes back once enough other peers know that this node has it, so that anyone in the network finds it by its CID; if that

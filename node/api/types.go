@@ -36,6 +36,7 @@ type ShareResult struct {
 	SkippedCount int64    `json:"skipped_count,omitempty"`
 	Skipped      []Issue  `json:"skipped,omitempty"`      // paths left out because they cannot be shared, at most MaxListed
 	Homes        []string `json:"homes,omitempty"`        // directories left out because they are the homes of shoal nodes
+	System       []string `json:"system,omitempty"`       // directories left out because they show what the system has, as /proc
 	Exclude      []string `json:"exclude,omitempty"`      // patterns of what was left out by request
 	KeptExclude  []string `json:"kept_exclude,omitempty"` // of these, those of earlier requests, for this path or one above or below it
 	Hidden       int64    `json:"hidden,omitempty"`       // files whose path has a part that starts with a dot
