@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ipfs/go-cid"
@@ -46,6 +47,7 @@ type Node struct {
 	active   sync.WaitGroup // the goroutines of fetches
 
 	closeOnce sync.Once
+	ordered   atomic.Bool // Run ended as it was asked to
 	closeErr  error
 }
 
@@ -123,6 +125,7 @@ func (n *Node) open(set settings) (err error) {
 // Run serves, finds and fetches until ctx ends or a part fails for good. Unfinished
 // fetches that nobody paused go on, unless the node is transient. Run may be called once.
 func (n *Node) Run(ctx context.Context) error {
+	asked := ctx
 	group, ctx := errgroup.WithContext(ctx)
 	if n.set.api {
 		server, err := api.Listen(api.ServerConfig{Home: n.set.home, Service: n, Logger: n.log})
@@ -155,9 +158,21 @@ func (n *Node) Run(ctx context.Context) error {
 		return nil
 	})
 	if err := group.Wait(); err != nil && !errors.Is(err, context.Canceled) {
-		return err
+		return n.ending(asked.Err() != nil, err)
 	}
+	n.ordered.Store(true)
 	return nil
+}
+
+// ending is err without what a node that ends as it was asked to cannot save because the disk of its home is full or cannot be written:
+// it is found out anew at the next start.
+func (n *Node) ending(asked bool, err error) error {
+	if asked && (errors.Is(err, store.ErrNoSpace) || errors.Is(err, store.ErrReadOnly)) {
+		n.ordered.Store(true)
+		n.log.Warn("not all could be saved at the end", "err", err)
+		return nil
+	}
+	return err
 }
 
 // Ready is closed once the node answers requests and can be dialled.
@@ -187,7 +202,7 @@ func (n *Node) Close() error {
 		if n.store != nil {
 			errs = append(errs, n.store.Close())
 		}
-		n.closeErr = errors.Join(errs...)
+		n.closeErr = n.ending(n.ordered.Load(), errors.Join(errs...))
 	})
 	return n.closeErr
 }

@@ -108,6 +108,9 @@ func (s *Store) writable() error {
 
 // uncut tells whether a removal can be risked: all that it needs is what the log has left.
 func (s *Store) uncut() error {
+	if s.noRoom != nil {
+		return s.noRoom
+	}
 	if s.readOnly {
 		return s.homeError(fmt.Errorf("write index: %w: the home %s", ErrReadOnly, s.home))
 	}

@@ -22,6 +22,7 @@ type Store struct {
 	gate gate // around every use of db
 
 	readOnly  bool     // the home cannot be written
+	noRoom    error    // why, where its disk is too full to open it for writing
 	noReserve bool     // tests have Pebble meet a full disk itself
 	marked    sync.Map // by id: records that could not be written
 	journal   journal
@@ -56,7 +57,16 @@ func Open(home string, cfg Config) (*Store, error) {
 	}
 	s := newStore(home, cfg, lock)
 	s.readOnly = readOnly
-	if err := s.start(fresh); err != nil {
+	err = s.start(fresh)
+	if errors.Is(err, ErrNoSpace) && cfg.MayRead && !fresh && !readOnly { // what is there can be looked at
+		s.spare.close()
+		s = newStore(home, cfg, lock)
+		s.readOnly, s.noRoom = true, err
+		if s.start(false) == nil {
+			return s, nil
+		}
+	}
+	if err != nil {
 		s.spare.close()
 		lock.Close()
 		return nil, err
