@@ -468,3 +468,26 @@ func TestShareOfWhatIsFetched(t *testing.T) {
 		})
 	}
 }
+
+// A fetch that is removed while it runs says so: nothing of it is left to resume.
+func TestRemovedWhileFetched(t *testing.T) {
+	a, _ := startNode(t, t.TempDir())
+	b, _ := startNode(t, t.TempDir(), a)
+	path, _ := randomFile(t, t.TempDir(), "film.bin", 4<<20)
+	shared := mustShare(t, a, path)
+	dir := t.TempDir()
+	slowly(t, a)
+	g := get(t, b, api.GetRequest{Link: shared.Link, Dir: dir})
+	g.until(t, "something came", came)
+	if _, err := b.Remove(t.Context(), shared.CID); err != nil {
+		t.Fatal(err)
+	}
+	<-g.over
+	if e := api.AsError(g.err); e == nil || e.Code != api.Stopped || !strings.Contains(e.Message, "removed") {
+		t.Errorf("%+v", g.err)
+	}
+	noneListed(t, b)
+	if left, _ := os.ReadDir(dir); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -26,6 +27,7 @@ const maxHints = 64
 var (
 	errPaused   = errors.New("paused")
 	errAdjusted = errors.New("goes on for another target")
+	errRemoved  = fmt.Errorf("%w, and removed", errPaused)
 	errShared   = errors.New("is shared here now")
 )
 
@@ -138,14 +140,14 @@ func (n *Node) copyHere(ctx context.Context, f *fetch) (share store.Share, here 
 func (n *Node) givenUp(ctx context.Context, f *fetch, err error, giveUp func(pause bool) error) error {
 	cause := context.Cause(ctx)
 	switch {
-	case cause == errPaused:
-		err = errPaused
+	case errors.Is(cause, errPaused):
+		err = cause
 	case cause == errAdjusted:
 		return errAdjusted
 	case ctx.Err() != nil && !n.set.transient:
 		return err
 	}
-	if gerr := giveUp(cause == errPaused); gerr != nil {
+	if gerr := giveUp(errors.Is(cause, errPaused)); gerr != nil {
 		return errors.Join(err, gerr)
 	}
 	if _, gone := n.store.Share(f.target.Root); errors.Is(gone, store.ErrNotFound) && n.dht != nil {

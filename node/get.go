@@ -184,6 +184,8 @@ func (f *fetch) result(start time.Time, share store.Share) api.GetResult {
 // fetchError tells why a fetch ended, in words for the caller.
 func (n *Node) fetchError(err error) error {
 	switch {
+	case errors.Is(err, errRemoved):
+		return api.Errorf(api.Stopped, "the download was removed meanwhile, by `shoal rm`").WithHint("The same command fetches it anew.")
 	case errors.Is(err, errPaused):
 		return api.Errorf(api.Stopped, "the fetch was paused").WithHint("The same command resumes it.")
 	case !n.runs(): // which part fails first then is chance

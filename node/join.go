@@ -204,12 +204,12 @@ func (f *fetch) leave() (goesOn bool) {
 	return !last
 }
 
-// stop pauses the fetch whoever holds it.
+// stop ends the fetch whoever holds it, since its root is removed.
 func (f *fetch) stop() {
 	f.mu.Lock()
 	f.stopped = true
 	f.mu.Unlock()
-	f.cancel(errPaused)
+	f.cancel(errRemoved)
 }
 
 // giveWay ends the fetch for one of a wider target; false: it is being stopped already.

@@ -204,7 +204,11 @@ func (n *Node) linker() func(store.Share) string {
 		providers = hintAddrs(n.addrs())
 	}
 	return func(s store.Share) string {
-		return chunker.Link{Root: s.Root, Filename: s.Name, Providers: providers}.String()
+		l := chunker.Link{Root: s.Root, Filename: s.Name, Providers: providers}
+		if s.Sub != "" {
+			l.Filename = "" // the name is that of a part, the link means the whole
+		}
+		return l.String()
 	}
 }
 

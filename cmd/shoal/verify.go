@@ -113,7 +113,7 @@ func (c *call) sayVerified(res api.VerifyResult) {
 		c.printf("ok       %s  %s, %s (%s hashed)\n", printable(res.Name), count(res.Files, "file"), size(res.Bytes), size(res.Checked))
 	case res.Gone:
 		c.printf("changed  %s  %s: was moved or deleted\n", printable(res.Name), printable(res.Path))
-		c.printf("         if it was moved, `shoal mv %s NEWPATH` tells shoal where it is now\n", quoted(res.Path))
+		c.printf("         if it was moved, `shoal mv %s NEWPATH` tells shoal where it is now; `shoal rm %[1]s` forgets it\n", quoted(res.Path))
 	default:
 		c.sayProblems(res)
 	}

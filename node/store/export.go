@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 )
 
 // Export makes another copy of a share, or of a part of it, at t from the files that
@@ -48,9 +49,14 @@ func (s *Store) Export(ctx context.Context, t Target, progress func(bytes int64)
 }
 
 func (d *Download) export(ctx context.Context, progress func(bytes int64)) (Share, error) {
+	places, err := d.s.placesOf(d.rec.root, false)
+	if err != nil {
+		return Share{}, err
+	}
 	d.mu.Lock()
-	if old, err := d.s.record(tagShare, d.rec.root); err == nil && d.rec.name == "" && d.rec.sub == "" && len(old.bases) > 0 {
-		d.rec.suggested = filepath.Base(old.bases[0])
+	whole := slices.IndexFunc(places, func(r *record) bool { return r.sub == "" && len(r.bases) > 0 }) // another is called after its part
+	if whole >= 0 && d.rec.name == "" && d.rec.sub == "" {
+		d.rec.suggested = filepath.Base(places[whole].bases[0])
 	}
 	d.mu.Unlock()
 	if err := d.settle(ctx, d.checked); err != nil {

@@ -125,13 +125,19 @@ func (r *Root) refresh() error {
 // first is the record of the place that has most.
 func (r *Root) first() *record { return r.views[0].rec }
 
-// Name is the share's name; of a download the name it is going to have.
+// Name is the share's name; of a download the name it is going to have; "" where only a part of the root lies here, which is
+// called after that.
 func (r *Root) Name() string {
 	if r.live != nil {
 		name, _, _ := r.live.Summary()
 		return name
 	}
-	return r.first().title()
+	for _, v := range r.views {
+		if v.rec.sub == "" {
+			return v.rec.title()
+		}
+	}
+	return ""
 }
 
 // Leaves counts the leaves known, repeats included.

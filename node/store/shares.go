@@ -67,7 +67,8 @@ func (s *Store) shareOf(places []*record) (Share, error) {
 		}
 	}
 	sh := best.share()
-	sh.Name = places[0].title()
+	named := slices.IndexFunc(places, func(r *record) bool { return r.sub == "" }) // another is called after its part
+	sh.Name = places[max(named, 0)].title()
 	for _, r := range places {
 		sh.Added = time.Unix(0, min(sh.Added.UnixNano(), r.added))
 		sh.Places = append(sh.Places, Place{Path: r.path(), Name: r.title(), State: r.state, Reason: r.reason, Have: r.have, HaveBytes: r.haveBytes})
