@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -142,6 +143,7 @@ func (d *Download) dress(ctx context.Context) (map[int]chunker.FileStat, error) 
 	}
 	entries := d.x.layout.Entries()
 	stats := make(map[int]chunker.FileStat, d.wantFiles)
+	var changed error // the first file that was: all are found in one go
 	for i, e := range entries {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -160,9 +162,15 @@ func (d *Download) dress(ctx context.Context) (map[int]chunker.FileStat, error) 
 				d.dst.dirs.release(h)
 			}
 		}
-		if err != nil {
-			return nil, fsError("finish", d.dst.path(rel), err)
+		err = fsError("finish", d.dst.path(rel), err)
+		if errors.Is(err, ErrIncomplete) {
+			changed = cmp.Or(changed, err)
+		} else if err != nil {
+			return nil, err
 		}
+	}
+	if changed != nil {
+		return nil, changed
 	}
 	// Symlinks last, so that nothing is ever written through one.
 	for i := len(entries) - 1; i >= 0; i-- {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,7 +16,7 @@ import (
 )
 
 // This file is about what another program may have done to the .part. A leaf was checked before it was written, and counts only while
-// nothing else can have touched its file: one written in one go while its stat is the one it was left with, one written piece by
+// nothing else can have touched its file: one written in one go, while nobody else could open its file, as long as its stat is the one it was left with, one written piece by
 // piece while it was watched (watch_linux.go). All else is hashed again before it is called right.
 
 // watchFile watches the file of an entry, which is written piece by piece.
@@ -61,6 +62,7 @@ func (d *Download) noticeNow() {
 // vouch hashes again the files of which it cannot be told that nothing touched them, and which look like stats now. ErrIncomplete: some
 // leaves have to be fetched again, or another program goes on writing.
 func (d *Download) vouch(ctx context.Context, stats map[int]chunker.FileStat) error {
+	var changed error // the first of them: all are found in one go
 	for i, is := range stats {
 		d.mu.Lock()
 		e, st := &d.x.layout.Entries()[i], &d.files[i]
@@ -69,9 +71,15 @@ func (d *Download) vouch(ctx context.Context, stats map[int]chunker.FileStat) er
 		if settled {
 			continue
 		}
-		if err := d.hashAgain(ctx, i, is); err != nil {
+		err := d.hashAgain(ctx, i, is)
+		if errors.Is(err, ErrIncomplete) && ctx.Err() == nil {
+			changed = cmp.Or(changed, err)
+		} else if err != nil {
 			return err
 		}
+	}
+	if changed != nil {
+		return changed
 	}
 	d.notice()
 	d.mu.RLock()

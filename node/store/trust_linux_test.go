@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -111,6 +112,60 @@ func TestForeignWrite(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// TestForeignWriteAtOnce has somebody edit small files of a .part as soon as they have their size: between our write and our look at the stat
+// too, nothing wrong is taken for right.
+func TestForeignWriteAtOnce(t *testing.T) {
+	files, names := map[string]string{}, []string{}
+	for i := range 300 {
+		name := fmt.Sprintf("f%03d", i)
+		files[name], names = string(content(uint64(i), 2000)), append(names, name)
+	}
+	src, sh := tree(t, files, chunker.Config{})
+	for range 5 {
+		to := t.TempDir()
+		d := begin(t, open(t, t.TempDir(), always()), store.Target{Root: sh.Root, Dir: to, Name: "out"})
+		r := openRoot(t, src, sh.Root)
+		stop, done := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(done)
+			for i := 0; i < len(names); {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				path := filepath.Join(to, "out.part", names[i])
+				if fi, err := os.Stat(path); err != nil || fi.Size() == 0 {
+					continue
+				}
+				if f, err := os.OpenFile(path, os.O_WRONLY, 0); err == nil {
+					f.WriteAt([]byte("edit"), 7)
+					f.Close()
+				}
+				i++
+			}
+		}()
+		if err := pump(t, r, d, nil); err != nil {
+			t.Fatal(err)
+		}
+		close(stop)
+		<-done
+		for try := 1; ; try++ {
+			_, err := d.Finish(context.Background())
+			if err == nil {
+				break
+			}
+			if !errors.Is(err, store.ErrIncomplete) || try > 3 {
+				t.Fatal(err)
+			}
+			if err := pump(t, r, d, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		sameTree(t, readTree(t, filepath.Join(to, "out")), files)
 	}
 }
 

@@ -69,6 +69,13 @@ func handleKey(kind int32, handle []byte) string {
 	return string(binary.NativeEndian.AppendUint32(nil, uint32(kind))) + string(handle)
 }
 
+// alone takes a lease on a file that was just opened, which ends when it is closed: until then whoever opens the file waits. false: somebody
+// else has it open, or it cannot be told.
+func alone(f *os.File) bool {
+	_, err := unix.FcntlInt(f.Fd(), unix.F_SETLEASE, unix.F_WRLCK)
+	return err == nil
+}
+
 // touched reads what happened since the last call: the entries that another process opened or changed. all: any of them may have been.
 func (w *watch) touched() (entries []int, all bool) {
 	if w == nil {

@@ -152,11 +152,12 @@ func (d *Download) writeSingle(at spot, data []byte) error {
 			err = f.Truncate(int64(len(data)))
 		}
 	}
+	lone := len(data) == 0 || err == nil && alone(f) // else somebody may write between us and the look at its stat
 	if err == nil && len(data) > 0 {
 		_, err = f.WriteAt(data, 0)
 	}
 	if err == nil {
-		err = d.created(at.entry, f, fresh, true)
+		err = d.created(at.entry, f, fresh, lone)
 	}
 	return errors.Join(err, f.Close())
 }
