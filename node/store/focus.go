@@ -60,7 +60,7 @@ func (d *Download) partOf(selects []string) (Share, bool) {
 	}
 	part := newSelection(d.rec.sub, selects)
 	part.follow(l.Entries())
-	if part.unmatched() != nil {
+	if part.unmatched(l.Entries()) != nil {
 		return Share{}, false
 	}
 	sh := Share{Root: d.rec.root, Name: d.rec.title(), Part: true, Path: filepath.Join(d.rec.dir, d.rec.part), Dir: d.rec.tree, State: Paused, Select: selects}
