@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -107,10 +108,7 @@ func (n nothing) Verify(_ context.Context, req api.VerifyRequest, _ func(api.Pro
 
 func (c *call) listShares(shares []api.Share) error {
 	if c.json {
-		for _, s := range shares {
-			c.object(s)
-		}
-		return c.out.err
+		return objects(c.env, shares)
 	}
 	if len(shares) == 0 {
 		c.note("no shares yet; `shoal share PATH` adds one")
@@ -185,10 +183,7 @@ func haveOf(state api.State, have, chunks int64) string {
 
 func (c *call) listEntries(share api.Share, entries []api.Entry) error {
 	if c.json {
-		for _, e := range entries {
-			c.object(e)
-		}
-		return c.out.err
+		return objects(c.env, entries)
 	}
 	return c.columns("PATH\tSIZE\tHAVE\tMODE", func(w io.Writer) {
 		for _, e := range entries {
@@ -209,11 +204,11 @@ func (c *call) listEntries(share api.Share, entries []api.Entry) error {
 
 // columns prints a table with a head.
 func (c *call) columns(head string, rows func(io.Writer)) error {
-	w := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
+	buf := bufio.NewWriterSize(c.out, listBuffer)
+	w := tabwriter.NewWriter(buf, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, head)
 	rows(w)
-	if err := w.Flush(); err != nil {
-		return fmt.Errorf("cannot write the output: %w", err)
-	}
-	return nil
+	w.Flush()
+	buf.Flush()
+	return c.out.err
 }

@@ -42,10 +42,7 @@ func runPeers(ctx context.Context, c *call) error {
 		return fmt.Errorf("cannot list peers: %w", err)
 	}
 	if c.json {
-		for _, p := range peers {
-			c.object(p)
-		}
-		return c.out.err
+		return objects(c.env, peers)
 	}
 	if len(peers) == 0 {
 		c.note("no peers connected")

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+
+	"shoal/node/api"
+)
+
+// countWriter counts the writes that come to it.
+type countWriter struct {
+	bytes.Buffer
+	writes int
+}
+
+func (w *countWriter) Write(p []byte) (int, error) {
+	w.writes++
+	return w.Buffer.Write(p)
+}
+
+// TestListIsWrittenInFewPieces counts the writes of a long list: each is a system call, and wakes who reads a pipe.
+func TestListIsWrittenInFewPieces(t *testing.T) {
+	const n = 2000
+	shares := make([]api.Share, n)
+	for i := range shares {
+		shares[i] = api.Share{Name: fmt.Sprint("share ", i), State: api.StateComplete, Chunks: 1, Have: 1}
+	}
+	entries := make([]api.Entry, n)
+	for _, json := range []bool{false, true} {
+		for name, list := range map[string]func(c *call) error{
+			"shares":  func(c *call) error { return c.listShares(shares) },
+			"entries": func(c *call) error { return c.listEntries(api.Share{}, entries) },
+		} {
+			var out countWriter
+			if err := list(&call{env: &env{out: &sticky{w: &out}, json: json}}); err != nil {
+				t.Fatal(err)
+			}
+			lines := bytes.Count(out.Bytes(), []byte("\n"))
+			if lines < n || lines > n+1 || out.writes > 1+out.Len()/listBuffer*2 {
+				t.Errorf("%s, json %t: %d lines, %d bytes in %d writes", name, json, lines, out.Len(), out.writes)
+			}
+		}
+	}
+}
