@@ -369,13 +369,13 @@ func (p *modelPeer) begin(id string, req api.GetRequest, at []string, w *world) 
 	return &asked
 }
 
-// blocked says whether something that the job may not replace is in its way, at any of its places.
+// blocked says whether something that the last request may not replace is in its way, at any of its places.
 func (p *modelPeer) blocked(j *job) bool {
 	for _, at := range j.at {
 		for rel, want := range j.tree {
 			path := join(at, rel)
 			got, ok := p.disk[path]
-			if ok && !got.same(want) && (!j.force || got.kind == 'd' || want.kind == 'd') {
+			if ok && !got.same(want) && (!j.req.Force || got.kind == 'd' || want.kind == 'd') {
 				return true
 			}
 			for up := filepath.Dir(path); up != "."; up = filepath.Dir(up) {

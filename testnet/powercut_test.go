@@ -151,14 +151,22 @@ func (c *cutter) start() *victim {
 	v.cmd.Stdout, v.cmd.Stderr = log, log
 	c.check(v.cmd.Start())
 	c.t.Cleanup(v.kill)
-	deadline := time.Now().Add(30 * time.Second)
-	for v.command("id").Run() != nil {
-		if time.Now().After(deadline) {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for { // a command would do without the daemon, and keep the home from it
+		_, err := api.NewClient(c.home).ID(ctx)
+		if err == nil {
+			return v
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
 			out, _ := os.ReadFile(v.log)
-			c.t.Fatalf("the daemon does not start: %s", out)
+			c.t.Fatalf("the daemon does not start (%v): %s", err, out)
 		}
 	}
-	return v
 }
 
 func (v *victim) kill() {
