@@ -36,7 +36,7 @@ type rootLimit struct {
 	root cid.Cid
 	by   api.LimitSource
 	set  api.TransferLimits
-	lift func()
+	lift func() // nil: a later get of the root has set other limits
 }
 
 // openRootLimits reads the limits of shares and puts them in force. apply is nil when offline.
@@ -92,21 +92,49 @@ func checkTransfer(set *api.TransferLimits) error {
 	return nil
 }
 
-// during limits a root until lift is called.
+// during limits a root until lift is called. Of several gets of one root the latest that sets limits sets all of them.
 func (l *rootLimits) during(root cid.Cid, by api.LimitSource, set *api.TransferLimits) (lift func()) {
-	if set == nil || *set == (api.TransferLimits{}) {
+	if set == nil || *set == (api.TransferLimits{}) && by != api.LimitGet {
 		return func() {}
 	}
-	one := l.start(root, by, *set)
 	l.mu.Lock()
+	defer l.mu.Unlock()
+	one := l.start(root, by, *set)
 	l.others = append(l.others, one)
-	l.mu.Unlock()
+	l.yield(root)
 	return func() {
-		one.lift()
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.others = slices.DeleteFunc(l.others, func(o *rootLimit) bool { return o == one })
+		l.yield(root)
+		if one.lift != nil {
+			one.lift()
+		}
 	}
+}
+
+// yield puts the limits of the latest get of a root in force, and only those. Called under mu.
+func (l *rootLimits) yield(root cid.Cid) {
+	latest := l.latest(root)
+	if latest != nil && latest.lift == nil {
+		latest.lift = l.start(root, latest.by, latest.set).lift
+	}
+	for _, o := range l.others {
+		if o.root == root && o.by == api.LimitGet && o != latest && o.lift != nil {
+			o.lift()
+			o.lift = nil
+		}
+	}
+}
+
+// latest is the limit of the get of a root that set one last; nil: none did. Called under mu.
+func (l *rootLimits) latest(root cid.Cid) *rootLimit {
+	for _, o := range slices.Backward(l.others) {
+		if o.root == root && o.by == api.LimitGet {
+			return o
+		}
+	}
+	return nil
 }
 
 // resume limits the fetches of roots that this daemon goes on with as they were limited before, and forgets what is kept of others.
@@ -148,22 +176,30 @@ func (l *rootLimits) get(ctx context.Context, root cid.Cid, set *api.TransferLim
 	if err := l.over(root, true); err != nil {
 		return nil, err
 	}
-	if *set != (api.TransferLimits{}) {
-		if err := storeLimits(ctx, l.gets, root, set); err != nil {
-			return nil, err
-		}
+	if err := l.keep(ctx, root, set); err != nil {
+		return nil, err
 	}
 	stop := l.during(root, api.LimitGet, set)
 	return func(forget bool) error {
 		stop()
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		other := func(o *rootLimit) bool { return o.root == root && o.by == api.LimitGet }
-		if !forget || slices.ContainsFunc(l.others, other) {
+		switch before := l.latest(root); {
+		case !forget:
 			return nil
+		case before != nil:
+			return l.keep(context.Background(), root, &before.set)
 		}
 		return storeLimits(context.Background(), l.gets, root, nil)
 	}, nil
+}
+
+// keep has the limits of a fetch outlast the daemon.
+func (l *rootLimits) keep(ctx context.Context, root cid.Cid, set *api.TransferLimits) error {
+	if *set == (api.TransferLimits{}) {
+		set = nil
+	}
+	return storeLimits(ctx, l.gets, root, set)
 }
 
 // share sets the limits of a share for as long as it lasts; nil leaves them as they are.
@@ -236,6 +272,9 @@ func (l *rootLimits) list(name func(cid.Cid) string) []api.TransferLimit {
 	}
 	slices.SortFunc(all, func(a, b api.TransferLimit) int { return strings.Compare(a.CID, b.CID) })
 	for _, one := range l.others {
+		if one.lift == nil || one.set == (api.TransferLimits{}) {
+			continue
+		}
 		all = append(all, api.TransferLimit{CID: one.root.String(), Name: name(one.root), Source: one.by, TransferLimits: one.set})
 	}
 	return all

@@ -46,6 +46,33 @@ func (g *getting) unfinished(t testing.TB) {
 	}
 }
 
+// A second get of the same root raises or lifts the limit of the first, which holds again when the second is left.
+func TestGetLimitIsTheLatest(t *testing.T) {
+	a, _ := startNode(t, t.TempDir())
+	b, _ := startNode(t, t.TempDir(), a)
+	limited, _ := limitedPair(t, a, nil)
+	dir := t.TempDir()
+	slow := api.TransferLimits{Down: tight}
+	first := get(t, b, api.GetRequest{Link: limited.Link, Dir: dir, Limits: &slow})
+	first.until(t, "a peer sends", func(p api.Progress) bool { return p.Peers > 0 })
+	slower := api.TransferLimits{Down: tight / 2}
+	second := get(t, b, api.GetRequest{Link: limited.Link, Dir: dir, Limits: &slower})
+	second.until(t, "a peer sends", func(p api.Progress) bool { return p.Peers > 0 })
+	if all := transfers(t, b); len(all) != 1 || all[0].TransferLimits != slower {
+		t.Errorf("in force: %+v", all)
+	}
+	second.pause(t)
+	if all := transfers(t, b); len(all) != 1 || all[0].TransferLimits != slow {
+		t.Errorf("in force once the second is left: %+v", all)
+	}
+	third := get(t, b, api.GetRequest{Link: limited.Link, Dir: dir, Limits: &api.TransferLimits{}}) // off
+	third.done(t)
+	first.done(t)
+	if all := transfers(t, b); len(all) != 0 {
+		t.Errorf("in force at the end: %+v", all)
+	}
+}
+
 // A limit of a get holds for that alone: another one from the same peer ends meanwhile.
 func TestGetLimit(t *testing.T) {
 	for _, limits := range []api.TransferLimits{{Down: tight}, {PeerDown: tight}} {

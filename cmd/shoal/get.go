@@ -30,7 +30,7 @@ none, what has come moves there. A --select that asks for less than an unfinishe
 what has come beyond it, until the rest is asked for again. Of a get that has brought no byte nothing is kept.
 
 With a running daemon the --limit flags limit this transfer while it runs, also when the daemon goes on with it
-after a restart; the daemon's own limits hold too.
+after a restart; the daemon's own limits hold too. Of several gets of one CID the latest with such flags sets them (off is none).
 
 With --json: progress objects, and last {"event":"done","cid","path","size","seconds","from":{"<peer id>":bytes}},
 with "left_count" and "left":[{"path","code","reason"}] where names were left out.`,
