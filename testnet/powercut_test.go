@@ -70,6 +70,7 @@ func (c *cutter) run(images int) {
 	t := c.t
 	c.at = t.TempDir()
 	disk := faultfs.NewDisk(t, filepath.Join(c.at, "fuse"), 512<<20)
+	disk.Pages = c.kind == "xfs"
 	faultfs.MakeFS(t, disk.Device, c.kind)
 	c.mnt = filepath.Join(c.at, "mnt")
 	c.check(os.Mkdir(c.mnt, 0o755))
@@ -106,7 +107,7 @@ func (c *cutter) run(images int) {
 
 // finish does all again on what a power cut has left.
 func (c *cutter) finish(image, cid string, shared api.ShareResult) {
-	unmount := faultfs.MountAt(c.t, image, c.mnt, c.kind)
+	unmount := faultfs.MountAgain(c.t, image, c.mnt, c.kind)
 	defer unmount()
 	c.again()
 	v := c.start()

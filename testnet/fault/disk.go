@@ -17,12 +17,13 @@ import (
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
 
-// sector is what a disk writes whole or not at all.
+// sector is what a disk writes whole or not at all; some do so with a page.
 const sector = 512
 
 // Disk is a block device in memory with a volatile cache: what was written since the last flush may be lost. It is safe for concurrent use.
 type Disk struct {
 	Device string // such as /dev/loop0
+	Pages  bool   // it writes 4 KiB whole, not 512 bytes: XFS does not recover from blocks of its own that are torn
 
 	mu      sync.Mutex
 	now     []byte  // what is read
@@ -127,14 +128,14 @@ func (d *Disk) ImageAt(n int, path string, rng *rand.Rand) error {
 			flushed = i
 		}
 	}
-	return image(path, safe, d.log[flushed:n], rng)
+	return d.image(path, safe, d.log[flushed:n], rng)
 }
 
 // CutNow writes to a file what a power cut at this moment would leave.
 func (d *Disk) CutNow(path string, rng *rand.Rand) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return image(path, d.safe, d.pending, rng)
+	return d.image(path, d.safe, d.pending, rng)
 }
 
 // copyPages copies what is not zero into zeros.
@@ -147,7 +148,7 @@ func copyPages(to, from []byte) {
 }
 
 // image writes an image of what was flushed and a part of what was not.
-func image(path string, safe []byte, pending []write, rng *rand.Rand) error {
+func (d *Disk) image(path string, safe []byte, pending []write, rng *rand.Rand) error {
 	f, err := os.Create(path)
 	if err != nil {
 		return err
@@ -164,8 +165,8 @@ func image(path string, safe []byte, pending []write, rng *rand.Rand) error {
 		}
 	}
 	unit, keep := sector, rng.Float64()
-	if rng.IntN(2) == 0 {
-		unit = page // a disk with sectors of 4 KiB
+	if rng.IntN(2) == 0 || d.Pages {
+		unit = page
 	}
 	for _, w := range pending {
 		for at := 0; at < len(w.data); at += unit {

@@ -137,7 +137,7 @@ func TestDisk(t *testing.T) {
 			image := filepath.Join(dir, "cut.img")
 			must(t, d.CutNow(image, rand.New(rand.NewPCG(1, 1))))
 			unmount()
-			MountAt(t, image, mnt, kind)
+			MountAgain(t, image, mnt, kind)
 			if got, err := os.ReadFile(filepath.Join(mnt, "synced")); err != nil || string(got) != "here" {
 				t.Errorf("what was synced is %q (%v)", got, err)
 			}

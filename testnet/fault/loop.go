@@ -58,8 +58,20 @@ var kinds = map[string]struct {
 	"ntfs":  {"ntfs-3g", []string{"-q", "-F", "-f"}, []string{"ntfs-3g"}, "ntfs-3g"},
 }
 
-// MountAt mounts a device or an image at dir until the test ends or the function it returns is called.
+// MountAt mounts a device or an image at dir until the test ends or the function it returns is called. It skips the test where such a
+// file system cannot be mounted.
 func MountAt(t testing.TB, image, dir, kind string) (unmount func()) {
+	t.Helper()
+	return mountAt(t, image, dir, kind, t.Skipf)
+}
+
+// MountAgain is MountAt after such a file system has been mounted: that this one cannot be fails the test.
+func MountAgain(t testing.TB, image, dir, kind string) (unmount func()) {
+	t.Helper()
+	return mountAt(t, image, dir, kind, t.Fatalf)
+}
+
+func mountAt(t testing.TB, image, dir, kind string, cannot func(format string, args ...any)) (unmount func()) {
 	t.Helper()
 	k := kinds[kind]
 	Need(t, k.mount[0], k.needs)
@@ -68,7 +80,7 @@ func MountAt(t testing.TB, image, dir, kind string) (unmount func()) {
 		args = append([]string{"-o", "loop"}, args...)
 	}
 	if out, err := exec.Command(k.mount[0], args...).CombinedOutput(); err != nil {
-		t.Skipf("%s cannot be mounted here: %v: %s", kind, err, out)
+		cannot("%s cannot be mounted here: %v: %s", kind, err, out)
 	}
 	done := false
 	unmount = func() {
