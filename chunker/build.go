@@ -115,14 +115,14 @@ func Build(ctx context.Context, path string, cfg Config, put func(c cid.Cid, blo
 // resolve follows a symlink at path and refuses what is neither file nor directory.
 func resolve(path string) (string, fs.FileInfo, error) {
 	path = filepath.Clean(path)
-	fi, err := os.Lstat(path)
+	fi, err := LstatPath(path)
 	if err == nil && fi.Mode()&fs.ModeSymlink != 0 {
 		var target string
 		if target, err = filepath.EvalSymlinks(path); err != nil {
 			return path, nil, err
 		}
 		path = target
-		fi, err = os.Lstat(path)
+		fi, err = LstatPath(path)
 	}
 	if err != nil {
 		return path, nil, err

@@ -226,7 +226,7 @@ func (b *builder) symlink(d *dirNode, i int, e fs.DirEntry) error {
 	}
 	var a attrs
 	if b.cfg.Preserve {
-		fi, err := e.Info()
+		fi, err := LstatPath(abs)
 		if err != nil {
 			return err
 		}

@@ -5,7 +5,7 @@
 // other way: from a root, through its inner nodes, to the entries and the leaf
 // sequence that the rest of shoal counts in. ParseLink reads the links people
 // pass around. The package knows no network and no store; blocks come and go as
-// bytes through callbacks.
+// bytes through callbacks. Paths of any length are opened as in long.go.
 //
 // Where to start reading: build.go (the shape of a build), file.go (one file by
 // several workers), dir.go and hamt.go (directories), then walk.go with decode.go

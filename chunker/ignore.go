@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path"
 	"strings"
 
@@ -145,7 +144,7 @@ func (d *dirNode) ownIgnore() (Ignore, error) {
 	path := d.abs + "/" + IgnoreFile
 	f, err := openFile(d.f, IgnoreFile, path)
 	if err != nil {
-		if fi, lerr := os.Lstat(path); lerr == nil && !fi.Mode().IsRegular() {
+		if fi, lerr := LstatPath(path); lerr == nil && !fi.Mode().IsRegular() {
 			err = fmt.Errorf("it is a %s, not a regular file", kindOf(fi.Mode()))
 		}
 		return Ignore{}, err

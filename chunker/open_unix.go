@@ -29,15 +29,20 @@ func openDir(dir *os.File, name, path string) (*os.File, error) {
 
 func openAt(dir *os.File, name, path string, flag int) (*os.File, error) {
 	if dir == nil {
-		return os.OpenFile(path, flag, 0)
+		return OpenPath(path, flag)
 	}
+	fd, err := openatAgain(int(dir.Fd()), name, flag)
+	if err != nil {
+		return nil, &fs.PathError{Op: "openat", Path: path, Err: err}
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}
+
+// openatAgain is openat, also where a signal interrupts it.
+func openatAgain(dir int, name string, flag int) (fd int, err error) {
 	for {
-		fd, err := unix.Openat(int(dir.Fd()), name, flag|unix.O_CLOEXEC, 0)
-		switch {
-		case err == nil:
-			return os.NewFile(uintptr(fd), path), nil
-		case !errors.Is(err, unix.EINTR):
-			return nil, &fs.PathError{Op: "openat", Path: path, Err: err}
+		if fd, err = unix.Openat(dir, name, flag|unix.O_CLOEXEC, 0); !errors.Is(err, unix.EINTR) {
+			return fd, err
 		}
 	}
 }

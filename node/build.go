@@ -4,8 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
+	"syscall"
 
 	"shoal/chunker"
 	"shoal/node/api"
@@ -46,7 +46,7 @@ func refuser() func(dir string, entries []fs.DirEntry) error {
 	system := systemMounts()
 	return func(dir string, entries []fs.DirEntry) error {
 		if len(system) > 0 {
-			if fi, err := os.Lstat(dir); err == nil {
+			if fi, err := chunker.LstatPath(dir); err == nil {
 				if kind, is := system[chunker.StatOf(fi).Device]; is {
 					return fmt.Errorf("%w (%s)", ErrSystem, kind)
 				}
@@ -68,11 +68,14 @@ func refuseHome(dir string, entries []fs.DirEntry) error {
 
 // outsideHomes refuses a path inside the home of a node.
 func outsideHomes(path string) error {
-	path, err := filepath.EvalSymlinks(path)
-	if err != nil {
+	real, err := filepath.EvalSymlinks(path)
+	switch {
+	case err == nil:
+		path = real
+	case !errors.Is(err, syscall.ENAMETOOLONG):
 		return nil // who reads it tells
 	}
-	if fi, err := os.Stat(path); err != nil || !fi.IsDir() {
+	if fi, err := chunker.StatPath(path); err != nil || !fi.IsDir() {
 		path = filepath.Dir(path)
 	}
 	if home := store.HomeAround(path); home != "" {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"slices"
 
 	"github.com/ipfs/go-cid"
@@ -67,7 +66,7 @@ func apiPlaces(s store.Share) (out []api.Place) {
 
 // gone tells whether nothing is at path.
 func gone(path string) bool {
-	_, err := os.Lstat(path)
+	_, err := chunker.LstatPath(path)
 	return errors.Is(err, fs.ErrNotExist)
 }
 

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 
+	"shoal/chunker"
 	"shoal/node/api"
 	"shoal/node/store"
 )
@@ -36,8 +36,8 @@ func (n *Node) Move(ctx context.Context, req api.MoveRequest, progress func(api.
 
 // moveError gives an error of Move the next step.
 func moveError(from, to string, err error) error {
-	_, there := os.Lstat(from)
-	_, toErr := os.Lstat(to)
+	_, there := chunker.LstatPath(from)
+	_, toErr := chunker.LstatPath(to)
 	switch {
 	case err == nil:
 		return nil

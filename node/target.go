@@ -12,6 +12,7 @@ import (
 	"github.com/ipfs/go-cid"
 	"github.com/libp2p/go-libp2p/core/peer"
 
+	"shoal/chunker"
 	"shoal/node/api"
 	"shoal/node/store"
 )
@@ -46,7 +47,7 @@ func (n *Node) output(root cid.Cid, sub, name, out string) (dir, _ string, err e
 	if place, ok := n.store.PlaceAt(root, sub, out); ok {
 		return filepath.Dir(place), filepath.Base(place), nil
 	}
-	fi, err := os.Stat(out)
+	fi, err := chunker.StatPath(out)
 	switch {
 	case err == nil && fi.IsDir():
 		return out, name, nil

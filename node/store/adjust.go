@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 
+	"shoal/chunker"
+
 	"github.com/ipfs/go-cid"
 )
 
@@ -150,7 +152,7 @@ func (s *Store) GiveUp(root cid.Cid, pause bool) error {
 	if err != nil {
 		return fmt.Errorf("give up %s: %w", root, err)
 	}
-	_, part := os.Lstat(filepath.Join(rec.dir, rec.part))
+	_, part := chunker.LstatPath(filepath.Join(rec.dir, rec.part))
 	switch {
 	case rec.haveBytes == 0 && len(rest) == 0 && errors.Is(part, os.ErrNotExist):
 		return s.drop(root)

@@ -17,13 +17,13 @@ func (r *record) away() error {
 		return nil
 	}
 	path := filepath.Join(r.dir, r.part)
-	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := chunker.LstatPath(path); !errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if fi, err := os.Stat(r.dir); err == nil && chunker.StatOf(fi).Device == r.partDevice {
+	if fi, err := chunker.StatPath(r.dir); err == nil && chunker.StatOf(fi).Device == r.partDevice {
 		return nil // it was deleted
 	}
-	if _, err := os.Lstat(filepath.Join(r.dir, r.title())); err == nil {
+	if _, err := chunker.LstatPath(filepath.Join(r.dir, r.title())); err == nil {
 		return nil // whole, or the user's: the destination tells
 	}
 	return fmt.Errorf("%w: %s, with %d bytes of it", ErrAway, path, r.haveBytes)
@@ -56,7 +56,7 @@ func (d *Download) dirGone(err error) error {
 		return nil
 	}
 	ours, oerr := d.dst.parent.Stat(".")
-	now, nerr := os.Stat(d.dst.dir)
+	now, nerr := chunker.StatPath(d.dst.dir)
 	if oerr == nil && (errors.Is(nerr, fs.ErrNotExist) || nerr == nil && !os.SameFile(ours, now)) {
 		return fmt.Errorf("%s: %w: %w", d.dst.dir, ErrDirGone, err)
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
-	"os"
 	"path"
 	"path/filepath"
 	"time"
@@ -72,7 +71,7 @@ func unfit(fi fs.FileInfo, err error, want chunker.FileStat) string {
 
 // unfitPath is unfit for the file at path now. The error is one of the moment or of the disk: nothing is known of the file.
 func unfitPath(path string, want chunker.FileStat) (why string, err error) {
-	fi, err := os.Stat(path)
+	fi, err := chunker.StatPath(path)
 	if isTransient(err) || isIO(err) {
 		return "", fmt.Errorf("look at %s: %w", path, err)
 	}

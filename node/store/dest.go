@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"shoal/chunker"
 )
 
 // dest writes the .part of one download. All names are resolved below the parent
@@ -29,7 +31,7 @@ type dest struct {
 
 // openDest opens the parent directory; part is made when it is first written to.
 func openDest(dir, part string, tree bool, handles int) (*dest, error) {
-	parent, err := os.OpenRoot(dir)
+	parent, err := chunker.OpenRootPath(dir)
 	if err != nil {
 		return nil, fsError("open", dir, err)
 	}

@@ -125,7 +125,7 @@ func (d *Download) forgetFormer(f *former) error {
 // renameFormer moves one by a rename. true: there is nothing left to bring.
 func (d *Download) renameFormer(f *former) (bool, error) {
 	rel := f.at(d.sel)
-	from, err := os.OpenRoot(f.dir)
+	from, err := chunker.OpenRootPath(f.dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		d.s.cfg.Logger.Warn("what was fetched before is gone with its directory", "path", filepath.Join(f.dir, f.part))
 		return true, nil

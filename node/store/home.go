@@ -8,6 +8,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
+
+	"shoal/chunker"
 )
 
 // formatVersion of the home. A newer binary migrates an older home in Open; an
@@ -31,7 +34,7 @@ const FormatName = formatName
 
 // IsHome tells whether dir is the home of a shoal node: it has a format version, and a key, an index or a lock beside it.
 func IsHome(dir string) bool {
-	f, err := os.Open(filepath.Join(dir, formatName))
+	f, err := chunker.OpenPath(filepath.Join(dir, formatName), openRead)
 	if err != nil {
 		return false
 	}
@@ -42,7 +45,7 @@ func IsHome(dir string) bool {
 		return false
 	}
 	for _, name := range []string{"identity.key", indexName, lockName} {
-		if _, err := os.Lstat(filepath.Join(dir, name)); err == nil {
+		if _, err := chunker.LstatPath(filepath.Join(dir, name)); err == nil {
 			return true
 		}
 	}
@@ -51,11 +54,18 @@ func IsHome(dir string) bool {
 
 // HomeAround is the home of a shoal node that dir is or lies in, whatever symlinks lead there; "": there is none.
 func HomeAround(dir string) string {
-	dir, err := filepath.EvalSymlinks(dir)
+	real, err := filepath.EvalSymlinks(dir)
+	for errors.Is(err, syscall.ENAMETOOLONG) && dir != filepath.Dir(dir) {
+		if IsHome(dir) {
+			return dir
+		}
+		dir = filepath.Dir(dir)
+		real, err = filepath.EvalSymlinks(dir)
+	}
 	if err != nil {
 		return "" // who opens it tells
 	}
-	for !IsHome(dir) {
+	for dir = real; !IsHome(dir); {
 		up := filepath.Dir(dir)
 		if up == dir {
 			return ""

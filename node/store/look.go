@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"shoal/chunker"
+
 	"github.com/ipfs/go-cid"
 )
 
@@ -37,12 +39,12 @@ func (s *Store) PlaceAt(root cid.Cid, sub, path string) (place string, ok bool) 
 	if rec, err := s.record(tagDownload, root); err == nil && rec.sub == sub {
 		places = append(places, filepath.Join(rec.dir, rec.title()))
 	}
-	is, err := os.Stat(path)
+	is, err := chunker.StatPath(path)
 	for _, p := range places {
 		if p == path {
 			return p, true
 		}
-		if was, perr := os.Stat(p); err == nil && perr == nil && os.SameFile(is, was) {
+		if was, perr := chunker.StatPath(p); err == nil && perr == nil && os.SameFile(is, was) {
 			return p, true
 		}
 	}

@@ -39,7 +39,7 @@ func (s *Store) Move(ctx context.Context, from, to string, progress func(bytes i
 		return nil, fmt.Errorf("move: %w: %s", ErrNotFound, from)
 	}
 	to = landing(from, to, places[0].tree || places[0].path() != from)
-	if _, err := os.Lstat(to); err != nil {
+	if _, err := chunker.LstatPath(to); err != nil {
 		return nil, fmt.Errorf("move to %s: %w", to, err)
 	}
 	var done []Moved
@@ -109,20 +109,20 @@ func (s *Store) placesUnder(path string) ([]*record, error) {
 // landing is where a file or tree went that was moved into the directory to, as mv does it, rather than to that name.
 func landing(from, to string, tree bool) string {
 	in := filepath.Join(to, filepath.Base(from))
-	fi, err := os.Stat(to)
-	if _, inErr := os.Lstat(in); err != nil || !fi.IsDir() || inErr != nil {
+	fi, err := chunker.StatPath(to)
+	if _, inErr := chunker.LstatPath(in); err != nil || !fi.IsDir() || inErr != nil {
 		return to
 	}
 	if !tree {
 		return in
 	}
-	if inside, err := os.Stat(in); err != nil || !inside.IsDir() {
+	if inside, err := chunker.StatPath(in); err != nil || !inside.IsDir() {
 		return to
 	}
 	if names, err := os.ReadDir(to); err == nil && len(names) == 1 {
 		return in
 	}
-	if _, err := os.Lstat(filepath.Join(in, filepath.Base(from))); err == nil {
+	if _, err := chunker.LstatPath(filepath.Join(in, filepath.Base(from))); err == nil {
 		return to // a tree that has a directory of its own name
 	}
 	return in

@@ -140,7 +140,7 @@ func removePart(rec *record) error {
 	if rec.part == "" {
 		return nil
 	}
-	dir, err := os.OpenRoot(rec.dir)
+	dir, err := chunker.OpenRootPath(rec.dir)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}

@@ -27,7 +27,7 @@ func (s *Store) existing(ctx context.Context, t Target) (Share, bool, error) {
 		return Share{}, false, nil
 	}
 	final := filepath.Join(t.Dir, name)
-	fi, err := os.Lstat(final)
+	fi, err := chunker.LstatPath(final)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Share{}, false, nil
 	}
@@ -91,11 +91,11 @@ func (s *Store) hasBare(rec *record) (bool, error) {
 			continue
 		}
 		at := filepath.Join(rec.path(), filepath.FromSlash(sel.rel(e.Path)))
-		fi, err := os.Lstat(at)
+		fi, err := chunker.LstatPath(at)
 		if err != nil || fi.IsDir() != (e.Kind == chunker.Dir) {
 			return false, nil
 		}
-		if target, err := os.Readlink(at); e.Kind == chunker.Symlink && (err != nil || target != e.Target) {
+		if target, err := chunker.ReadlinkPath(at); e.Kind == chunker.Symlink && (err != nil || target != e.Target) {
 			return false, nil
 		}
 	}
@@ -106,7 +106,7 @@ func (s *Store) hasBare(rec *record) (bool, error) {
 func (s *Store) prove(ctx context.Context, rec *record, progress func(bytes int64)) (*record, error) {
 	proven := true
 	err := s.rows(rec.id, func(r *row) error {
-		fi, err := os.Stat(rec.absPath(r))
+		fi, err := chunker.StatPath(rec.absPath(r))
 		proven = proven && err == nil && chunker.StatOf(fi).Proves(r.stat)
 		return ctx.Err()
 	})
@@ -164,7 +164,7 @@ func (d *Download) Adoptable() bool {
 // is not, or not with the usual chunks.
 func (d *Download) Adopt(ctx context.Context, progress func(bytes int64)) (Share, bool, error) {
 	final := filepath.Join(d.dst.dir, d.rec.title())
-	fi, err := os.Lstat(final)
+	fi, err := chunker.LstatPath(final)
 	if err != nil {
 		return Share{}, false, nil
 	}

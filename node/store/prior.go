@@ -3,7 +3,6 @@ package store
 import (
 	"errors"
 	"io/fs"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -112,7 +111,7 @@ func (p *prior) ignoreGone(l *chunker.Layout) (gone []string) {
 			continue
 		}
 		file := filepath.Join(p.rec.path(), filepath.FromSlash(rel))
-		if _, err := os.Lstat(file); !errors.Is(err, fs.ErrNotExist) {
+		if _, err := chunker.LstatPath(file); !errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		dir := strings.TrimSuffix(path.Dir(rel), ".")

@@ -81,11 +81,12 @@ func (s *Store) dropProbes() {
 		note := filepath.Join(dir, e.Name())
 		b, err := os.ReadFile(note)
 		path := string(b)
-		if _, gone := os.Stat(filepath.Dir(path)); gone != nil && filepath.IsAbs(path) {
-			continue // its disk may not be mounted
-		}
 		if err == nil && filepath.IsAbs(path) && strings.HasPrefix(filepath.Base(path), probePrefix) {
-			err = os.RemoveAll(path)
+			parent, gone := chunker.OpenRootPath(filepath.Dir(path))
+			if gone != nil {
+				continue // its disk may not be mounted
+			}
+			err = errors.Join(parent.RemoveAll(filepath.Base(path)), parent.Close())
 		}
 		if err == nil {
 			err = os.Remove(note)
@@ -357,7 +358,7 @@ func fitName(t Target, home string) (Target, error) {
 	if name == "" || !suspicious(name) {
 		return t, nil
 	}
-	parent, err := os.OpenRoot(t.Dir)
+	parent, err := chunker.OpenRootPath(t.Dir)
 	if err != nil {
 		return t, fsError("open", t.Dir, err)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -70,15 +69,15 @@ func (s *Store) recover() error {
 // recoverPlaced records a download as a share if its result is at the final name. If it
 // is not, the download goes on as one that was never finished.
 func (s *Store) recoverPlaced(rec *record) error {
-	if _, err := os.Stat(rec.dir); err != nil {
+	if _, err := chunker.StatPath(rec.dir); err != nil {
 		return err
 	}
 	final := filepath.Join(rec.dir, rec.title())
-	fi, err := os.Lstat(final)
+	fi, err := chunker.LstatPath(final)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	_, partErr := os.Lstat(filepath.Join(rec.dir, rec.part))
+	_, partErr := chunker.LstatPath(filepath.Join(rec.dir, rec.part))
 	moved := err == nil && chunker.StatOf(fi).Inode == rec.partInode
 	if rec.partInode == 0 { // a system without inodes: there is only one of the two
 		moved = err == nil && errors.Is(partErr, fs.ErrNotExist)

@@ -233,7 +233,7 @@ func (r *repairer) one(ctx context.Context, root cid.Cid, l *journalLine) (Outco
 	var last error
 	outcome := Missing
 	for _, path := range plain(l.Paths) {
-		if _, err := os.Lstat(path); err != nil {
+		if _, err := chunker.LstatPath(path); err != nil {
 			last = err
 			continue
 		}

@@ -90,7 +90,7 @@ func (t Target) checked() (Target, error) {
 		return t, err
 	}
 	t.Dir, t.Sub, t.Select = dir, cleanSub(t.Sub), cleanSelects(t.Select)
-	fi, err := os.Stat(dir)
+	fi, err := chunker.StatPath(dir)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && !fi.IsDir() {
 		return t, fmt.Errorf("open destination %s: %w", dir, ErrNoDir)
 	}
@@ -278,7 +278,7 @@ func (s *Store) choosePart(t Target) (string, error) {
 		if taken[part] {
 			continue
 		}
-		if _, err := os.Lstat(filepath.Join(t.Dir, part)); errors.Is(err, fs.ErrNotExist) {
+		if _, err := chunker.LstatPath(filepath.Join(t.Dir, part)); errors.Is(err, fs.ErrNotExist) {
 			return part, nil
 		} else if err != nil {
 			return "", fsError("look at", filepath.Join(t.Dir, part), err)
@@ -314,7 +314,7 @@ func (s *Store) strayParts(t Target) (stray []string, err error) {
 	}
 	for _, name := range names[:2] {
 		if part := name + partSuffix; !taken[part] {
-			if _, err := os.Lstat(filepath.Join(t.Dir, part)); err == nil {
+			if _, err := chunker.LstatPath(filepath.Join(t.Dir, part)); err == nil {
 				stray = append(stray, part)
 			}
 		}

@@ -173,7 +173,7 @@ func (s *Store) touched(ctx context.Context, rec *record, quiet time.Duration, t
 		if err != nil {
 			return err
 		}
-		fi, err := os.Stat(rec.absPath(row))
+		fi, err := chunker.StatPath(rec.absPath(row))
 		if err != nil || !holdsAsMuch(fi, row) {
 			return ctx.Err()
 		}
@@ -192,7 +192,7 @@ func (s *Store) touched(ctx context.Context, rec *record, quiet time.Duration, t
 // mayFit tells whether the file at path may hold what was shared, though its stat does not say so. The size is that of the
 // content: a stat may be of a file that was cut or damaged when it was hashed last.
 func mayFit(path string, r *row) bool {
-	fi, err := os.Stat(path)
+	fi, err := chunker.StatPath(path)
 	return err == nil && holdsAsMuch(fi, r)
 }
 

@@ -236,7 +236,7 @@ func (d *Download) confirm(ctx context.Context, final string) error {
 	defer d.mu.RUnlock()
 	for i := range d.seen {
 		if (d.want == nil || d.want.get(i)) && !bits.get(i) {
-			if _, err := os.Lstat(final); errors.Is(err, fs.ErrNotExist) {
+			if _, err := chunker.LstatPath(final); errors.Is(err, fs.ErrNotExist) {
 				return fmt.Errorf("%w: %s is not there any more", ErrVanished, final)
 			}
 			return fmt.Errorf("%w: another program changed it: %s", ErrChanged, rec.reason)

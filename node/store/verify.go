@@ -123,7 +123,7 @@ func (v *verifier) file(ctx context.Context, r *row) error {
 	abs := v.rec.absPath(r)
 	_, err := v.s.get(keyFile(tagBad, v.rec.id, r.leaf, r.entry))
 	marked := err == nil
-	f, err := os.OpenFile(abs, openRead, 0)
+	f, err := chunker.OpenPath(abs, openRead)
 	var fi fs.FileInfo
 	if err == nil {
 		defer f.Close()

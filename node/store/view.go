@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"time"
+
+	"shoal/chunker"
 )
 
 // rowWindow is how many consecutive file rows are read at once, so that a tree of
@@ -165,7 +167,7 @@ func (v *view) open(row *row) error {
 		return err
 	}
 	v.closeFile()
-	f, err := os.OpenFile(path, openRead, 0)
+	f, err := chunker.OpenPath(path, openRead)
 	var why string
 	if isTransient(err) || isIO(err) {
 		return fmt.Errorf("open %s: %w", path, err)
