@@ -41,18 +41,20 @@ func (n *Node) Get(ctx context.Context, req api.GetRequest, progress func(api.Pr
 		}
 	}()
 	n.named.add(hints)
+	enough := target.Select // of a fetch that was for more before this request came
 	for {
 		f, err := n.join(ctx, target, hints, progress)
 		if err != nil {
 			return api.GetResult{}, err
 		}
-		part, err := f.wait(ctx, target, n.explained(f, progress))
+		part, err := f.wait(ctx, enough, n.explained(f, progress))
 		switch {
 		case err == nil && part != nil:
 			r := f.result(start, *part)
 			r.GoesOn = f.leave()
 			return r, nil
-		case err == nil && errors.Is(f.err, errAdjusted): // another caller wants more of it: that brings this too
+		case err == nil && errors.Is(f.err, errAdjusted): // another caller wants more of it: that brings this too, to its place
+			enough = nil
 		case err == nil && f.err == nil:
 			r := f.result(start, f.share.Asked(target.Select))
 			r.Renamed = append(renamed(req, r.Path), r.Renamed...)
@@ -68,8 +70,8 @@ func (n *Node) Get(ctx context.Context, req api.GetRequest, progress func(api.Pr
 	}
 }
 
-// wait passes progress on until the fetch is over or the caller leaves. part: it is for more than target, and what that asks for is there.
-func (f *fetch) wait(ctx context.Context, target store.Target, progress func(api.Progress)) (part *store.Share, err error) {
+// wait passes progress on until the fetch is over or the caller leaves. part: it is for more than enough, and that is there.
+func (f *fetch) wait(ctx context.Context, enough []string, progress func(api.Progress)) (part *store.Share, err error) {
 	tick := time.NewTicker(reportEvery)
 	defer tick.Stop()
 	for {
@@ -79,7 +81,7 @@ func (f *fetch) wait(ctx context.Context, target store.Target, progress func(api
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case <-tick.C:
-			if part, err := f.part(ctx, target); part != nil || err != nil {
+			if part, err := f.part(ctx, enough); part != nil || err != nil {
 				return part, err
 			}
 			if progress != nil {
@@ -89,15 +91,15 @@ func (f *fetch) wait(ctx context.Context, target store.Target, progress func(api
 	}
 }
 
-// part is what target asks for, once all of that is there of a fetch that goes on for more; else nil.
-func (f *fetch) part(ctx context.Context, target store.Target) (*store.Share, error) {
+// part is what selects ask for, once all of that is there of a fetch that goes on for more; else nil.
+func (f *fetch) part(ctx context.Context, selects []string) (*store.Share, error) {
 	f.mu.Lock()
 	d := f.d
 	f.mu.Unlock()
-	if d == nil || len(target.Select) == 0 || len(f.target.Select) == len(target.Select) {
+	if d == nil || len(selects) == 0 || len(f.target.Select) == len(selects) {
 		return nil, nil
 	}
-	sh, whole, err := d.PartOf(ctx, target.Select)
+	sh, whole, err := d.PartOf(ctx, selects)
 	if !whole {
 		return nil, err
 	}
