@@ -2,6 +2,7 @@ package node
 
 import (
 	"bytes"
+	"cmp"
 	"path"
 	"slices"
 	"strings"
@@ -97,8 +98,8 @@ func (s *sensitive) Peek(rel string, head []byte) {
 	s.keys[rel] = true
 }
 
-// tell puts into res how many hidden files the tree has, and which look like secrets.
-func (s *sensitive) tell(tree *chunker.Tree, res *api.ShareResult) {
+// tell puts into res how many hidden files the tree has, and which look like secrets. A lone file is called name.
+func (s *sensitive) tell(tree *chunker.Tree, name string, res *api.ShareResult) {
 	repositories := map[string]bool{}
 	for rel := range tree.Stats {
 		if isHidden(rel) {
@@ -111,7 +112,7 @@ func (s *sensitive) tell(tree *chunker.Tree, res *api.ShareResult) {
 		}
 		if rel != "" && secretName(rel) || s.keys[rel] {
 			res.SecretCount++
-			res.Secrets = append(res.Secrets, rel)
+			res.Secrets = append(res.Secrets, cmp.Or(rel, name))
 		}
 	}
 	slices.Sort(res.Secrets)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -55,7 +56,7 @@ func (n *Node) Share(ctx context.Context, req api.ShareRequest, progress func(ap
 	if err != nil {
 		return result, userError(err)
 	}
-	seen.tell(tree, &result)
+	seen.tell(tree, filepath.Base(req.Path), &result)
 	result.Exclude, result.KeptExclude = patterns, kept
 	share, err := imp.Commit(ctx, tree, req.Path, req.Name)
 	if err != nil {
