@@ -18,6 +18,9 @@ func (n *Node) Get(ctx context.Context, req api.GetRequest, progress func(api.Pr
 	if err := req.Check(); err != nil {
 		return api.GetResult{}, err
 	}
+	if err := checkTransfer(req.Limits); err != nil {
+		return api.GetResult{}, err
+	}
 	if err := n.online(); err != nil {
 		return api.GetResult{}, err
 	}
@@ -26,9 +29,6 @@ func (n *Node) Get(ctx context.Context, req api.GetRequest, progress func(api.Pr
 		return api.GetResult{}, err
 	}
 	if hints, err = n.welcome(hints); err != nil {
-		return api.GetResult{}, err
-	}
-	if err := checkTransfer(req.Limits); err != nil {
 		return api.GetResult{}, err
 	}
 	lift, err := n.rooted.get(ctx, target.Root, req.Limits)

@@ -28,15 +28,18 @@ func (n *Node) target(req api.GetRequest) (store.Target, []peer.AddrInfo, error)
 		t.Sub = path.Clean(link.Path)
 		t.Name = path.Base(t.Sub)
 	}
-	if req.Output != "" {
+	hints, err := linkPeers(link)
+	if err != nil {
+		return t, nil, err
+	}
+	if req.Output != "" { // may make a directory
 		if t.Dir, t.Name, err = n.output(t.Root, t.Sub, t.Name, req.Output); err != nil {
 			return t, nil, err
 		}
 		t.Fixed = t.Name == filepath.Base(filepath.Clean(req.Output))
 	}
 	t.Dir = filepath.Clean(t.Dir)
-	hints, err := linkPeers(link)
-	return t, hints, err
+	return t, hints, nil
 }
 
 // output says where GetRequest.Output puts the result. A directory that exists means into it, as for cp, and so does a
