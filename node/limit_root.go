@@ -15,6 +15,7 @@ import (
 	"github.com/ipfs/go-datastore/query"
 
 	"shoal/node/api"
+	"shoal/node/store"
 	"shoal/transfer"
 )
 
@@ -39,8 +40,8 @@ type rootLimit struct {
 	lift func() // nil: a later get of the root has set other limits
 }
 
-// openRootLimits reads the limits of shares and puts them in force. apply is nil when offline.
-func openRootLimits(ds datastore.Batching, apply func(cid.Cid, transfer.Limits) func()) (*rootLimits, error) {
+// openRootLimits reads the limits of shares and puts them in force; shared tells whether there is such a share still. apply is nil when offline.
+func openRootLimits(ds datastore.Batching, shared func(cid.Cid) bool, apply func(cid.Cid, transfer.Limits) func()) (*rootLimits, error) {
 	l := &rootLimits{
 		ds: namespace.Wrap(ds, datastore.NewKey("/limits")), gets: namespace.Wrap(ds, datastore.NewKey("/get-limits")), apply: apply,
 		shares: map[cid.Cid]*rootLimit{}, resumed: map[cid.Cid]func(){},
@@ -49,7 +50,9 @@ func openRootLimits(ds datastore.Batching, apply func(cid.Cid, transfer.Limits) 
 		l.apply = func(cid.Cid, transfer.Limits) func() { return func() {} }
 	}
 	return l, kept(l.ds, func(root cid.Cid, set api.TransferLimits) error {
-		l.shares[root] = l.start(root, api.LimitShare, set)
+		if shared(root) { // else it was removed when the disk was full
+			l.shares[root] = l.start(root, api.LimitShare, set)
+		}
 		return nil
 	})
 }
@@ -231,6 +234,22 @@ func (l *rootLimits) share(ctx context.Context, root cid.Cid, set *api.TransferL
 	return nil
 }
 
+// forget lifts the limits of a share that is removed. That needs no space: what stays in the index is passed over at the next start.
+func (l *rootLimits) forget(ctx context.Context, root cid.Cid) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	old := l.shares[root]
+	if old == nil {
+		return nil
+	}
+	old.lift()
+	delete(l.shares, root)
+	if err := storeLimits(ctx, l.ds, root, nil); err != nil && !errors.Is(err, store.ErrNoSpace) {
+		return err
+	}
+	return nil
+}
+
 // storeLimits keeps the limits of a root in ds; nil: it has none.
 func storeLimits(ctx context.Context, ds datastore.Batching, root cid.Cid, set *api.TransferLimits) error {
 	key := datastore.NewKey(root.String())
@@ -278,6 +297,12 @@ func (l *rootLimits) list(name func(cid.Cid) string) []api.TransferLimit {
 		all = append(all, api.TransferLimit{CID: one.root.String(), Name: name(one.root), Source: one.by, TransferLimits: one.set})
 	}
 	return all
+}
+
+// shares tells whether a root is shared or being fetched here.
+func (n *Node) shares(root cid.Cid) bool {
+	_, err := n.store.Share(root)
+	return !errors.Is(err, store.ErrNotFound)
 }
 
 // nameOf is what a root is called here, for lists; "" if nothing is known.

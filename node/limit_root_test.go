@@ -4,10 +4,17 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"os"
 	"path/filepath"
 	"testing"
 
+	"github.com/ipfs/go-cid"
+	"github.com/ipfs/go-datastore"
+	"github.com/ipfs/go-datastore/sync"
+
 	"shoal/node/api"
+	"shoal/node/store"
+	"shoal/transfer"
 )
 
 // tight lets less through in any time that these tests take than the files of limitedPair hold.
@@ -234,10 +241,46 @@ func TestTransferLimitsAreChecked(t *testing.T) {
 		t.Errorf("share: %v", err)
 	}
 	shared := mustShare(t, a, path)
-	if _, err := a.Get(t.Context(), api.GetRequest{Link: shared.CID, Output: filepath.Join(t.TempDir(), "g"), Limits: low}, nil); api.AsError(err).Code != api.Invalid {
+	into := filepath.Join(t.TempDir(), "g") + string(filepath.Separator)
+	if _, err := a.Get(t.Context(), api.GetRequest{Link: shared.CID, Output: into, Limits: low}, nil); api.AsError(err).Code != api.Invalid {
 		t.Errorf("get: %v", err)
+	}
+	if _, err := os.Lstat(into); err == nil {
+		t.Error("a directory was made for a get that was refused")
 	}
 	if _, err := a.Cat(t.Context(), api.CatRequest{Link: shared.CID, Limits: low}, io.Discard, nil); api.AsError(err).Code != api.Invalid {
 		t.Errorf("cat: %v", err)
+	}
+}
+
+// fullDatastore has room for nothing, not even for what deletes.
+type fullDatastore struct{ datastore.Batching }
+
+func (fullDatastore) Delete(context.Context, datastore.Key) error { return store.ErrNoSpace }
+
+// A share can be removed while the disk is full, and its limit does not come back for what is not shared.
+func TestShareLimitEndsOnAFullDisk(t *testing.T) {
+	root, err := cid.Decode("bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyka")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ds, lifted := sync.MutexWrap(datastore.NewMapDatastore()), false
+	apply := func(cid.Cid, transfer.Limits) func() { return func() { lifted = true } }
+	l, err := openRootLimits(ds, nil, apply)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.share(t.Context(), root, &api.TransferLimits{Up: tight}); err != nil {
+		t.Fatal(err)
+	}
+	l.ds = fullDatastore{l.ds}
+	if err := l.forget(t.Context(), root); err != nil || !lifted || l.of(root) != nil {
+		t.Errorf("%v, lifted: %v, in force: %v", err, lifted, l.of(root))
+	}
+	for _, shared := range []bool{false, true} {
+		l, err := openRootLimits(ds, func(cid.Cid) bool { return shared }, apply)
+		if err != nil || (l.of(root) != nil) != shared {
+			t.Errorf("started again, shared %v: %v, %v", shared, l.of(root), err)
+		}
 	}
 }

@@ -209,7 +209,7 @@ func (n *Node) Remove(ctx context.Context, ref string) (api.Share, error) {
 		return s, userError(err) // one that held nothing is gone once it is stopped
 	}
 	n.forgetFailure(root)
-	return s, n.rooted.share(ctx, root, &api.TransferLimits{})
+	return s, userError(n.rooted.forget(ctx, root))
 }
 
 // removeVersion forgets an older version, which only its CID names. notFound is the error if there is none.

@@ -93,7 +93,7 @@ func (n *Node) open(set settings) (err error) {
 		return err
 	}
 	if set.offline {
-		n.rooted, err = openRootLimits(n.store.Datastore(), nil)
+		n.rooted, err = openRootLimits(n.store.Datastore(), n.shares, nil)
 		return err
 	}
 	n.traffic = metrics.NewBandwidthCounter()
@@ -118,7 +118,7 @@ func (n *Node) open(set settings) (err error) {
 		RelayData: set.reach.relayData,
 	})
 	n.limits.start(n.swap.SetLimits)
-	n.rooted, err = openRootLimits(n.store.Datastore(), n.swap.LimitRoot)
+	n.rooted, err = openRootLimits(n.store.Datastore(), n.shares, n.swap.LimitRoot)
 	return err
 }
 

@@ -126,10 +126,10 @@ func (n *Node) replaced(ctx context.Context, c *store.Changes) (*api.Changes, er
 	out := &api.Changes{New: int64(c.New), Changed: int64(c.Changed), Gone: int64(c.Gone), Unchanged: int64(c.Unchanged)}
 	out.IgnoreGone = c.IgnoreGone[:min(len(c.IgnoreGone), api.MaxListed)]
 	out.Replaced = c.Replaced.String()
-	if _, err := n.store.Share(c.Replaced); n.dht == nil || !errors.Is(err, store.ErrNotFound) {
+	if n.shares(c.Replaced) {
 		return out, nil
 	}
-	if err := n.rooted.share(ctx, c.Replaced, &api.TransferLimits{}); err != nil {
+	if err := n.rooted.forget(ctx, c.Replaced); err != nil || n.dht == nil {
 		return out, err
 	}
 	if err := n.dht.Unprovide(ctx, c.Replaced); err != nil {
