@@ -25,7 +25,7 @@ func openHost(s settings, key crypto.PrivKey, traffic metrics.Reporter, gate *ga
 		if s.fixed {
 			return nil, listenError(err)
 		}
-		s.log.Warn("the network's usual port is taken, another one is used", "error", err)
+		s.log.Warn("the network's usual port is taken, another one is used", "err", err)
 		s.listen = s.profile.ListenAt(0)
 	}
 	h, err := newHost(s, key, traffic, gate)
