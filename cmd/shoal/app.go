@@ -159,7 +159,7 @@ func verbNamed(all []verb, name string) (verb, error) {
 		}
 		names = append(names, v.name)
 	}
-	if near := nearest(name, names); near != "" {
+	if near := api.Nearest(name, names); near != "" {
 		return verb{}, usagef("", "there is no verb %q; did you mean %s?", name, near)
 	}
 	return verb{}, usagef("", "there is no verb %q", name)

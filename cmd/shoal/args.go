@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"shoal/node/api"
 )
 
 // flagSpec tells the flags of a verb apart: by each of their names, whether it takes a value.
@@ -85,7 +87,7 @@ func unknownFlag(verb, name string, spec flagSpec) error {
 		names = append(names, n)
 	}
 	what := "unknown flag " + dashed(name)
-	if near := nearest(name, names); near != "" {
+	if near := api.Nearest(name, names); near != "" {
 		return usagef(verb, "%s; did you mean %s?", what, dashed(near))
 	}
 	return usagef(verb, "%s", what)
@@ -111,37 +113,4 @@ func dashed(name string) string {
 		return "-" + name
 	}
 	return "--" + name
-}
-
-// nearest gives the candidate that a typing error away from word, or "".
-func nearest(word string, candidates []string) string {
-	best, bestDist := "", 3 // two edits at most
-	for _, c := range candidates {
-		d := editDistance(word, c)
-		if d < len(word) && (d < bestDist || d == bestDist && c < best) {
-			best, bestDist = c, d
-		}
-	}
-	return best
-}
-
-// editDistance is Levenshtein's: insertions, deletions and replacements, by bytes.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diag := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diag
-			if a[i] != b[j] {
-				cost++
-			}
-			diag = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -24,7 +24,7 @@ func (c *call) runPeerLists(ctx context.Context) (err error) {
 			return usagef("peers", "peers lists does not take the argument %q", peers[0])
 		}
 	default:
-		if near := nearest(action, []string{"allow", "ban", "forget", "lists"}); near != "" {
+		if near := api.Nearest(action, []string{"allow", "ban", "forget", "lists"}); near != "" {
 			return usagef("peers", "peers takes allow, ban, forget or lists, not %q; did you mean %s?", action, near)
 		}
 		return usagef("peers", "peers takes allow, ban, forget or lists, not %q", action)

@@ -207,7 +207,7 @@ func findSetting(key string) (setting, error) {
 		}
 		keys = append(keys, s.key)
 	}
-	if near := nearest(key, keys); near != "" {
+	if near := api.Nearest(key, keys); near != "" {
 		return setting{}, fmt.Errorf("there is no setting %q; did you mean %s?", key, near)
 	}
 	return setting{}, fmt.Errorf("there is no setting %q; there are %s", key, strings.Join(keys, ", "))

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -152,7 +153,7 @@ func wrongType(name, want string, raw []byte) error {
 // unknownField refuses a field or parameter, and names those that there are.
 func unknownField[T any](full, what, name string, known map[string]T) error {
 	err := Errorf(Invalid, "the request has no %s %q", what, shorten(full))
-	if near := nearest(name, known); near != "" {
+	if near := Nearest(strings.ToLower(name), slices.Collect(maps.Keys(known))); near != "" {
 		return err.WithHint("Did you mean %q? The %ss are %s.", near, what, listed(known))
 	}
 	if len(known) == 0 {
@@ -170,46 +171,5 @@ func shorten(s string) string {
 }
 
 func listed[T any](known map[string]T) string {
-	names := make([]string, 0, len(known))
-	for name := range known {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return strings.Join(names, ", ")
-}
-
-// nearest is the known name that differs from name by two letters at most, or only in case; or "".
-func nearest[T any](name string, known map[string]T) string {
-	best, least := "", 3
-	for k := range known {
-		d := distance(strings.ToLower(name), k)
-		if d < len(k) && (d < least || d == least && k < best) {
-			best, least = k, d
-		}
-	}
-	return best
-}
-
-// distance is Levenshtein's, by bytes; of long names it is only known to be long.
-func distance(a, b string) int {
-	if len(a) > len(b)+2 {
-		return len(a)
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
+	return strings.Join(slices.Sorted(maps.Keys(known)), ", ")
 }
