@@ -188,9 +188,13 @@ func TestCovers(t *testing.T) {
 		{"another part", with(func(t *store.Target) { t.Sub = "x" }), false},
 		{"more", with(func(t *store.Target) { t.Select = []string{"a", "b"} }), false},
 		{"to replace what is there", with(func(t *store.Target) { t.Force = true }), false},
+		{"to rename what the disk does not take", with(func(t *store.Target) { t.Rename = true }), false},
 	} {
 		if got := covers(base, row.other); got != row.want {
 			t.Errorf("%s: %v", row.name, got)
+		}
+		if both := united(base, row.other); samePlace(base, row.other) && !(covers(both, base) && covers(both, row.other)) {
+			t.Errorf("%s: united it is %+v", row.name, both)
 		}
 	}
 }

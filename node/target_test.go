@@ -6,7 +6,6 @@ import (
 
 	"shoal/chunker"
 	"shoal/node/api"
-	"shoal/node/store"
 )
 
 // TestRenamed: a result is said to have another name than its link only where the name that was asked for could not be used, and
@@ -31,32 +30,6 @@ func TestRenamed(t *testing.T) {
 		if got := renamed(req, filepath.Join(dir, row.path)); len(got) != row.want {
 			t.Errorf("-o %q, at %s: %v", row.output, row.path, got)
 		}
-	}
-}
-
-// TestUnited: a fetch that goes on is joined only by who wants no more than it brings, by the same rules.
-func TestUnited(t *testing.T) {
-	one := store.Target{Dir: "/d", Name: "n", Select: []string{"a"}}
-	with := func(change func(*store.Target)) store.Target {
-		b := one
-		change(&b)
-		return b
-	}
-	for _, row := range []struct {
-		name string
-		more store.Target
-	}{
-		{"force", with(func(t *store.Target) { t.Force = true })},
-		{"rename", with(func(t *store.Target) { t.Rename = true })},
-		{"another part", with(func(t *store.Target) { t.Select = []string{"b"} })},
-		{"everything", with(func(t *store.Target) { t.Select = nil })},
-	} {
-		if covers(one, row.more) || !covers(united(one, row.more), row.more) || !covers(united(one, row.more), one) {
-			t.Errorf("%s: %v, united %+v", row.name, covers(one, row.more), united(one, row.more))
-		}
-	}
-	if nameless := with(func(t *store.Target) { t.Name = "" }); !covers(one, nameless) || !covers(one, one) {
-		t.Error("the same is not covered")
 	}
 }
 
