@@ -52,7 +52,7 @@ func TestBadSector(t *testing.T) {
 	path := testnet.RandomFile(t, filepath.Join(disk.Dir, "original"), 32*chunk, 1)
 	shared := sharer.Share(path)
 	disk.FailReads("original", 5*chunk+1000, 10)
-	f := fetcher.Fetch(shared.Link, fetcher.Path("copy"), "--timeout", "20s")
+	f := fetcher.Fetch(shared.Link, fetcher.Path("copy"))
 	f.UntilBytes(31 * chunk)
 	if s, _ := sharer.FindShare(shared.CID); s.Have != 31 || s.State != api.StateChanged || !strings.Contains(s.Reason, "original: chunk 5, at byte 5242880") {
 		t.Errorf("it is listed as %+v", s)
