@@ -152,13 +152,13 @@ func (c *call) sayLimits(shares []api.Share) {
 func (c *call) sayChanged(shares []api.Share) {
 	told := 0
 	for _, s := range shares {
+		waits := s.State == api.StatePaused && s.Reason != ""
 		switch {
-		case s.State == api.StatePaused && s.Reason != "":
-			c.note("%s waits: %s", printable(s.Name), printable(s.Reason))
-			continue
-		case s.State != api.StateChanged && s.State != api.StatePartial:
+		case !waits && s.State != api.StateChanged && s.State != api.StatePartial:
 			continue
 		case told >= listedProblems:
+		case waits:
+			c.note("%s waits: %s", printable(s.Name), printable(s.Reason))
 		case s.State == api.StatePartial:
 			c.note("%s is partial: %s", printable(s.Name), printable(s.Reason))
 		case s.Gone:

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"testing"
 
 	"shoal/node/api"
@@ -41,5 +42,21 @@ func TestListIsWrittenInFewPieces(t *testing.T) {
 				t.Errorf("%s, json %t: %d lines, %d bytes in %d writes", name, json, lines, out.Len(), out.writes)
 			}
 		}
+	}
+}
+
+// Some of the shares that wait or have changed are told of, and the rest is counted, whatever is wrong with them.
+func TestSayChanged(t *testing.T) {
+	var shares []api.Share
+	for i := range 2 * listedProblems {
+		state := []api.State{api.StatePaused, api.StateChanged}[i%2]
+		shares = append(shares, api.Share{Name: fmt.Sprint("film", i), State: state, Reason: "its disk is away"}, api.Share{State: api.StateComplete})
+	}
+	var out bytes.Buffer
+	c := &call{env: &env{err: newConsole(&out)}}
+	c.sayChanged(shares)
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	if last := lines[len(lines)-1]; len(lines) != listedProblems+1 || !strings.Contains(last, fmt.Sprintf("and %d more", listedProblems)) {
+		t.Errorf("%q", lines)
 	}
 }
