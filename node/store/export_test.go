@@ -16,6 +16,30 @@ func (d *Download) CopyLocal(ctx context.Context) error {
 	return d.copyLocal(ctx, nil)
 }
 
+// AgeRows makes the rows of files what version 1 of the home wrote, which knew neither times of change nor devices.
+func (s *Store) AgeRows() error {
+	b := s.db.NewBatch()
+	err := s.each([]byte{tagFile}, func(key, value []byte) error {
+		r, err := decodeRow(key, value)
+		if err != nil {
+			return err
+		}
+		e := encoder{}
+		e.uint(1)
+		e.uint(uint64(r.base))
+		e.string(r.path)
+		e.uint(uint64(r.stat.Size))
+		e.int(r.stat.ModTime)
+		e.uint(r.stat.Inode)
+		r.cut.encode(&e)
+		return b.Set(key, e.buf, nil)
+	})
+	if err != nil {
+		return err
+	}
+	return s.commit(b, true)
+}
+
 // StartLocal starts the goroutine of d again.
 func (d *Download) StartLocal() { d.startLocal() }
 

@@ -16,7 +16,7 @@ import (
 // formatVersion of the home. A newer binary migrates an older home in Open; an
 // older binary refuses a newer one.
 //
-// 2: file rows hold the time of change and the device; those of version 1 are read as they are. There is a journal, and the
+// 2: file rows hold the time of change and the device; those of version 1 are read as they are, and Heal completes them. There is a journal, and the
 // log of the index shows damage.
 const formatVersion = 2
 

@@ -263,7 +263,7 @@ func (v *verifier) stays(r *row, fi fs.FileInfo) bool {
 	v.report.Files++
 	v.report.OK++
 	if !is.Proves(r.stat) {
-		is.Ctime = 0 // the move may hide what else changed it: the next verify hashes
+		is.Ctime = 0 // the move may hide what else changed it: the next verify hashes, or Heal after the next start
 	}
 	if is != r.stat {
 		r.stat = is

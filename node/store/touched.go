@@ -20,6 +20,8 @@ import (
 type unwell struct {
 	wake chan struct{} // holds one token
 
+	aged map[shareID]struct{} // places with files of no known time of change, at the first Heal; its own
+
 	mu  sync.Mutex
 	all bool // those that were marked before this start, too
 	ids map[shareID]struct{}
@@ -36,6 +38,11 @@ func (u *unwell) add(id shareID) {
 	u.mu.Lock()
 	u.ids[id] = struct{}{}
 	u.mu.Unlock()
+	u.again()
+}
+
+// again lets there be another Heal.
+func (u *unwell) again() {
 	select {
 	case u.wake <- struct{}{}:
 	default:
@@ -58,6 +65,7 @@ func (s *Store) Unwell() <-chan struct{} { return s.unwell.wake }
 // quiet. Files that hold what they held are served again; of the others the chunks that do, and the stat is remembered
 // with which they were hashed, so that it is not done again. It works on one file at a time and rests as long as it
 // works. It looks at the places of what was marked since the last call; later: something has to be looked at again after quiet.
+// Files of which no time of change is known are hashed too, once. Only one Heal runs at a time.
 func (s *Store) Heal(ctx context.Context, quiet time.Duration) (healed []cid.Cid, later bool, err error) {
 	ids, all := s.unwell.take()
 	if all {
@@ -66,6 +74,9 @@ func (s *Store) Heal(ctx context.Context, quiet time.Duration) (healed []cid.Cid
 			ids[id] = struct{}{}
 			return nil
 		})
+		if err == nil {
+			s.unwell.aged, err = s.agedPlaces()
+		}
 	}
 	for id := range ids {
 		if err != nil {
@@ -87,6 +98,9 @@ func (s *Store) Heal(ctx context.Context, quiet time.Duration) (healed []cid.Cid
 		if later = later || wait; wait {
 			s.unwell.add(id)
 		}
+	}
+	if err == nil {
+		err = s.healAged(ctx)
 	}
 	return healed, later, err
 }
