@@ -13,6 +13,7 @@ import (
 
 	"shoal/chunker"
 	"shoal/node/store"
+	"shoal/testnet/fault"
 )
 
 // oddDisk mounts a file system of a kind that has rules of its own for names, and skips without root, FUSE, or the tools: Debian's exfatprogs,
@@ -122,5 +123,17 @@ func TestOddNames(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestLongLink fetches a symlink whose target XFS does not take: it is left out and told, and the rest arrives.
+func TestLongLink(t *testing.T) {
+	src, sh := tree(t, map[string]string{"plain": "p", "d/long": "->" + strings.Repeat("x/", 700), "d/short": "->plain"}, chunker.Config{})
+	disk := t.TempDir()
+	fault.Format(t, disk, "xfs", 320<<20)
+	got := fetch(t, src, open(t, t.TempDir(), always()), store.Target{Root: sh.Root, Dir: disk, Name: "out"})
+	sameTree(t, readTree(t, got.Path), map[string]string{"plain": "p", "d/short": "->plain"})
+	if len(got.Left) != 1 || got.Left[0].Path != "d/long" {
+		t.Errorf("left out: %+v", got.Left)
 	}
 }

@@ -167,6 +167,31 @@ func (p *probe) takesLinks() bool {
 	return p.links > 0
 }
 
+// longTarget is where some disks take a symlink's target no longer: XFS takes 1024 bytes, others up to 4095.
+const longTarget = 1000
+
+// takesLink tells whether a symlink to target can be made; a long one is tried itself.
+func (p *probe) takesLink(target string) bool {
+	if len(target) < longTarget || !p.takesLinks() {
+		return p.takesLinks()
+	}
+	if p.dir.Symlink(target, "l") != nil {
+		return false
+	}
+	p.remove("l")
+	return true
+}
+
+// longLinks tells whether a symlink that is wanted has a long target. Called under mu.
+func (d *Download) longLinks() bool {
+	for i, e := range d.x.layout.Entries() {
+		if d.sel.want[i] && e.Kind == chunker.Symlink && len(e.Target) >= longTarget {
+			return true
+		}
+	}
+	return false
+}
+
 // same tells which of the names are one with an earlier one there: by name that earlier one.
 func (p *probe) same(names []string) map[string]string {
 	out := map[string]string{}
@@ -244,17 +269,18 @@ func (p *probe) escaped(name string, others map[string]bool) string {
 	return ""
 }
 
-// whyName and whyLinks say why a name is left out.
+// These say why a name is left out.
 const (
-	whyName  = "is a name that the disk there does not take"
-	whyLinks = "is a symlink, which the disk there does not have"
+	whyName     = "is a name that the disk there does not take"
+	whyLinks    = "is a symlink, which the disk there does not have"
+	whyLongLink = "is a symlink to a path longer than the disk there takes"
 )
 
 // checkNames finds the names of a complete layout that the destination cannot hold, and leaves them out or, if that is
 // wished, gives them others. Nothing has been written yet where that can be needed.
 func (d *Download) checkNames() error {
 	d.mu.RLock()
-	due := d.odd && !d.namesChecked
+	due := !d.namesChecked && (d.odd || d.longLinks())
 	d.mu.RUnlock()
 	if !due {
 		return nil
@@ -323,8 +349,12 @@ func (d *Download) checkSiblings(p *probe, children []int) {
 	for k, i := range children {
 		first, twice := one[names[k]]
 		switch e := &entries[i]; {
-		case e.Kind == chunker.Symlink && d.sel.want[i] && !p.takesLinks():
-			d.list(Refusal{Path: d.sel.rel(e.Path), Why: whyLinks})
+		case e.Kind == chunker.Symlink && d.sel.want[i] && !p.takesLink(e.Target):
+			why := whyLinks
+			if p.takesLinks() {
+				why = whyLongLink
+			}
+			d.list(Refusal{Path: d.sel.rel(e.Path), Why: why})
 			d.badName[i] = true
 		case twice:
 			d.otherName(p, i, names[k], others, fmt.Sprintf("is the same name as %s on the disk there", first))
