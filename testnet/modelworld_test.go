@@ -649,13 +649,13 @@ func (w *world) edit(t *rapid.T) {
 	p.adopt(t, rel)
 }
 
-// editBare does to a symlink or an empty directory what people do. No content changes by that.
+// editBare does to a symlink or an empty directory inside an object what people do. No content changes by that.
 func (w *world) editBare(t *rapid.T) {
 	p := pick(t, "peer", w.peers)
 	var bare []string
 	for path, i := range p.disk {
-		top, _, _ := strings.Cut(path, "/")
-		if !p.busy(top) && (i.kind == 'l' || i.kind == 'd' && len(p.disk.snapshot(path)) == 1) {
+		top, _, inside := strings.Cut(path, "/")
+		if inside && !p.busy(top) && (i.kind == 'l' || i.kind == 'd' && len(p.disk.snapshot(path)) == 1) {
 			bare = append(bare, path)
 		}
 	}

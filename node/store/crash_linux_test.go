@@ -75,6 +75,11 @@ func child(job string, args []string) error {
 	if err != nil {
 		return err
 	}
+	d.OnNote(func(noted bool) {
+		if job == "note" && !noted || job == "noted" && noted {
+			os.Exit(0)
+		}
+	})
 	for _, missing := d.NextNode(); missing; _, missing = d.NextNode() {
 		block, err := r.Node(d.Nodes())
 		if err == nil {

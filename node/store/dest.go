@@ -104,6 +104,13 @@ func (t *dest) acquireDirOnce(rel string, create bool) (*pooled[*os.Root], error
 
 // openTree opens part, a directory. One that somebody else made is left alone.
 func (t *dest) openTree(create bool) (*os.Root, error) {
+	made := false
+	if create {
+		var err error
+		if made, err = t.makePart(); err != nil {
+			return nil, err
+		}
+	}
 	was, err := t.parent.Lstat(t.part)
 	dir, fresh, err := openDir(t.parent, t.part, create, err == nil && t.owner.is(was))
 	if err != nil || t.owner == nil {
@@ -111,7 +118,7 @@ func (t *dest) openTree(create bool) (*os.Root, error) {
 	}
 	fi, err := dir.Stat(".")
 	if err == nil {
-		err = t.owner.check(fi, fresh)
+		err = t.owner.check(fi, fresh || made)
 	}
 	if err != nil {
 		dir.Close()
@@ -189,6 +196,12 @@ func (t *dest) openFile(rel string, create bool) (f *os.File, fresh bool, err er
 }
 
 func (t *dest) openFileOnce(rel string, create bool) (f *os.File, fresh bool, err error) {
+	made := false
+	if create && !t.tree {
+		if made, err = t.makePart(); err != nil {
+			return nil, false, err
+		}
+	}
 	err = t.in(rel, create, func(dir *os.Root, name string) error {
 		if create {
 			f, err = dir.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
@@ -204,6 +217,7 @@ func (t *dest) openFileOnce(rel string, create bool) (f *os.File, fresh bool, er
 	if err != nil || t.tree || t.owner == nil {
 		return f, fresh, err
 	}
+	fresh = fresh || made
 	fi, err := f.Stat()
 	if err == nil {
 		err = t.owner.check(fi, fresh)

@@ -53,6 +53,20 @@ func (d *Download) HaveCount() int {
 	return d.haveN
 }
 
+// OnNote has fn called before and after it is recorded that a .part was made.
+func (d *Download) OnNote(fn func(noted bool)) {
+	if d.dst == nil {
+		return
+	}
+	note := d.dst.owner.note
+	d.dst.owner.note = func(inode uint64) error {
+		fn(false)
+		err := note(inode)
+		fn(true)
+		return err
+	}
+}
+
 // Reads counts the reads of the index so far: single values, iterators, and keys gone over.
 func (s *Store) Reads() (gets, iters, steps int64) {
 	return s.reads.gets.Load(), s.reads.iters.Load(), s.reads.steps.Load()

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -22,7 +23,51 @@ type owner struct {
 	mu    sync.Mutex
 	made  bool
 	inode uint64
-	note  func(inode uint64) error // records a .part that was just made, durably
+	note  func(inode uint64) error          // records a .part that was just made, durably
+	draft func() (name string, done func()) // what a .part is called until it is noted; nil: it is there already
+}
+
+// makePart makes the .part if it is not there: first under a name that only shoal gives, and that the next start takes away, so that it
+// is known to be ours before it has its own. A crash in between leaves nothing that nobody dares to touch. false: it was there, or came.
+func (t *dest) makePart() (made bool, err error) {
+	if t.owner == nil || t.owner.draft == nil {
+		return false, nil
+	}
+	if _, err := t.parent.Lstat(t.part); !errors.Is(err, fs.ErrNotExist) {
+		return false, nil // an error shows again
+	}
+	name, done := t.owner.draft()
+	_ = t.parent.Remove(name) // of a crash
+	if t.tree {
+		err = t.parent.Mkdir(name, 0o777)
+	} else {
+		var f *os.File
+		if f, err = t.parent.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666); err == nil {
+			err = f.Close()
+		}
+	}
+	if err != nil {
+		done()
+		return false, err
+	}
+	fi, err := t.parent.Lstat(name)
+	if err == nil {
+		err = t.owner.check(fi, true)
+	}
+	if err == nil {
+		err = t.rename(name, t.part)
+	}
+	if err == nil {
+		done()
+		return true, nil
+	}
+	if t.parent.Remove(name) == nil {
+		done()
+	}
+	if errors.Is(err, fs.ErrExist) {
+		err = nil
+	}
+	return false, err
 }
 
 // is tells whether fi is our .part; false without an owner.
@@ -55,7 +100,18 @@ func (o *owner) check(fi fs.FileInfo, fresh bool) error {
 
 // own takes over what the record says of the .part.
 func (d *Download) own() {
-	d.dst.owner = &owner{made: d.rec.made, inode: d.rec.partInode, note: d.noteMade}
+	d.dst.owner = &owner{made: d.rec.made, inode: d.rec.partInode, note: d.noteMade, draft: d.draft}
+}
+
+func (d *Download) draft() (name string, done func()) {
+	sum := sha256.Sum256([]byte(d.s.home + "\x00" + d.rec.root.KeyString() + "\x00part"))
+	name = fmt.Sprintf("%s%x", probePrefix, sum[:6])
+	note := noteProbe(d.s.home, filepath.Join(d.dst.dir, name))
+	return name, func() {
+		if note != "" {
+			_ = os.Remove(note)
+		}
+	}
 }
 
 func (d *Download) noteMade(inode uint64) error {
