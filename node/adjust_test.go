@@ -13,6 +13,7 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"shoal/node/api"
+	"shoal/transfer"
 )
 
 // slowly lets n send so little that a fetch of a few MiB from it does not end by itself.
@@ -489,5 +490,18 @@ func TestRemovedWhileFetched(t *testing.T) {
 	noneListed(t, b)
 	if left, _ := os.ReadDir(dir); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+// What a part of a node that stops makes of a fetch is no failure of it, though the fetch has not heard of the stop yet: nothing is given up.
+func TestStopGivesNothingUp(t *testing.T) {
+	n, stop := startNode(t, t.TempDir())
+	stop()
+	err := n.givenUp(t.Context(), &fetch{}, transfer.ErrClosed, func(bool) error {
+		t.Error("the download is given up")
+		return nil
+	})
+	if !errors.Is(err, transfer.ErrClosed) {
+		t.Error(err)
 	}
 }

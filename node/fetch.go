@@ -144,7 +144,7 @@ func (n *Node) givenUp(ctx context.Context, f *fetch, err error, giveUp func(pau
 		err = cause
 	case cause == errAdjusted:
 		return errAdjusted
-	case ctx.Err() != nil && !n.set.transient:
+	case (ctx.Err() != nil || !n.runs()) && !n.set.transient: // a part of the node may hear of the stop before ctx does
 		return err
 	}
 	if gerr := giveUp(errors.Is(cause, errPaused)); gerr != nil {

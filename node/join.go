@@ -69,7 +69,14 @@ func (n *Node) startOrJoin(target store.Target, hints []peer.AddrInfo, kept bool
 
 // begin starts a fetch, once before, which gives way to it, has ended. n.mu is held.
 func (n *Node) begin(target store.Target, hints []peer.AddrInfo, before *fetch, kept bool) *fetch {
-	ctx, cancel := context.WithCancelCause(n.running)
+	running, transient := n.running, n.set.transient
+	ctx, end := context.WithCancelCause(running)
+	cancel := func(cause error) {
+		if running.Err() != nil && !transient { // a caller may hear that the daemon stops before ctx does, and leave
+			cause = context.Cause(running)
+		}
+		end(cause)
+	}
 	f := &fetch{
 		target: target, hints: make(chan peer.AddrInfo, maxHints), shared: make(chan struct{}, 1), cancel: cancel,
 		holders: 1, kept: kept, done: make(chan struct{}),
