@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
+	"os"
 	"path"
 	"path/filepath"
 	"time"
@@ -82,6 +83,12 @@ func unfitPath(path string, want chunker.FileStat) (why string, err error) {
 func bare(err error) string {
 	if pe := (*fs.PathError)(nil); errors.As(err, &pe) {
 		return pe.Err.Error()
+	}
+	if se := (*os.SyscallError)(nil); errors.As(err, &se) {
+		return se.Err.Error()
+	}
+	if le := (*os.LinkError)(nil); errors.As(err, &le) {
+		return le.Err.Error()
 	}
 	return err.Error()
 }

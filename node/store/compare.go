@@ -29,6 +29,8 @@ type comparison struct {
 	bytes  int64
 	hashed []verdict
 	good   map[int]bitmap // by entry that is replaced: leaves that are right where they are
+
+	shut map[string]string // by directory of the destination: why nothing can be put there, "" if it can; the walk alone uses it
 }
 
 // verdict is on an entry of which something is at the destination: it is kept, replaced, or
@@ -43,7 +45,7 @@ type verdict struct {
 
 // run looks at every wanted entry, and hashes the files that may be right.
 func (c *comparison) run(ctx context.Context, final string) error {
-	c.good = map[int]bitmap{}
+	c.good, c.shut = map[int]bitmap{}, map[string]string{}
 	if err := c.trust(filepath.Join(c.d.dst.dir, final)); err != nil {
 		return err
 	}
@@ -54,6 +56,11 @@ func (c *comparison) run(ctx context.Context, final string) error {
 		return err
 	}
 	c.verdicts = append(c.verdicts, c.hashed...)
+	for i, v := range c.verdicts {
+		if !v.kept && v.refusal == nil {
+			c.verdicts[i] = c.replaces(v)
+		}
+	}
 	c.verdicts = slices.DeleteFunc(c.verdicts, func(v verdict) bool { return v.refusal != nil && len(v.below) == 0 })
 	slices.SortFunc(c.verdicts, func(a, b verdict) int { return a.entry - b.entry })
 	return ctx.Err()
@@ -124,6 +131,12 @@ func (c *comparison) walk(ctx context.Context, g *errgroup.Group) error {
 			skip, blocked = e.Path, -1
 		}
 		if errors.Is(err, fs.ErrNotExist) {
+			if why := c.shutAbove(e); why != "" {
+				if e.Kind == chunker.Dir {
+					blocked = len(c.verdicts)
+				}
+				c.verdicts = append(c.verdicts, *c.left(i, Refusal{Why: whyShut + why}))
+			}
 			continue
 		}
 		v := c.look(i, e, fi, err)
@@ -139,6 +152,40 @@ func (c *comparison) walk(ctx context.Context, g *errgroup.Group) error {
 		c.verdicts = append(c.verdicts, *v)
 	}
 	return nil
+}
+
+// shutAbove says why no name can be put into, or replaced in, the directory of e at the destination; "" where it can.
+func (c *comparison) shutAbove(e *chunker.Entry) string {
+	rel := c.d.sel.rel(e.Path)
+	if rel == "" || !c.t.tree {
+		return ""
+	}
+	above, _ := splitRel(rel)
+	why, known := c.shut[above]
+	if !known {
+		if err := mayChange(c.t.path(above)); isRefusal(err) {
+			why = bare(err)
+		}
+		c.shut[above] = why
+	}
+	return why
+}
+
+// replaces is v, by which something is replaced, or the verdict that it cannot be.
+func (c *comparison) replaces(v verdict) verdict {
+	e := &c.d.x.layout.Entries()[v.entry]
+	if !c.t.tree {
+		return v // its error names the file
+	}
+	why := c.shutAbove(e)
+	if why == "" && isLocked(c.t.path(c.d.sel.rel(e.Path))) {
+		why = "it is immutable"
+	}
+	if why == "" {
+		return v
+	}
+	delete(c.good, v.entry)
+	return *c.left(v.entry, Refusal{Why: whyShut + why})
 }
 
 // look decides by what a stat tells; nil: the content must be looked at.

@@ -51,6 +51,9 @@ func fsError(op, path string, err error) error {
 	return fmt.Errorf("%s %s: %w", op, path, err)
 }
 
+// isRefusal tells that the file system refuses a change at this place, which says nothing of others.
+func isRefusal(err error) bool { return errors.Is(err, fs.ErrPermission) || isReadOnly(err) }
+
 // FileError names the operation and the path of an error of the file system, and marks the causes that callers branch on:
 // ErrNoSpace, ErrReadOnly, ErrDenied.
 func FileError(op, path string, err error) error { return fsError(op, path, err) }

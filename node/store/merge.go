@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"shoal/chunker"
 )
@@ -124,7 +125,7 @@ func (d *Download) keptAt(i int) (chunker.FileStat, bool) {
 }
 
 // moveIn moves the fresh files and symlinks, and makes the directories that are missing. It
-// tells how many that were.
+// tells how many that were. What the file system does not allow is left out.
 func (d *Download) moveIn(ctx context.Context, fresh map[int]chunker.FileStat) (int, error) {
 	var made []int // directories
 	for i, e := range d.x.layout.Entries() {
@@ -143,6 +144,11 @@ func (d *Download) moveIn(ctx context.Context, fresh map[int]chunker.FileStat) (
 			if errors.Is(err, errSymlink) {
 				return 0, errAppeared
 			}
+			if isRefusal(err) {
+				made = slices.DeleteFunc(made, func(k int) bool { return k == i })
+				d.leaveOut(i, err)
+				continue
+			}
 			if err != nil {
 				return 0, fsError("create", d.there.path(rel), err)
 			}
@@ -152,7 +158,12 @@ func (d *Download) moveIn(ctx context.Context, fresh map[int]chunker.FileStat) (
 			if !ok {
 				continue
 			}
-			if err := d.moveOne(i, rel, e, was); err != nil {
+			err := d.moveOne(i, rel, e, was)
+			if isRefusal(err) {
+				d.leaveOut(i, err)
+				continue
+			}
+			if err != nil {
 				if errors.Is(err, errAppeared) || errors.Is(err, errSymlink) {
 					return 0, errAppeared
 				}

@@ -49,6 +49,7 @@ const (
 	whyLink    = "is a symlink; the share has something else there"
 	whyHome    = "is the home of a shoal node; nothing is fetched into one"
 	whySpecial = "is neither a file nor a directory"
+	whyShut    = "cannot be put there: " // and the reason
 )
 
 // refuse takes entry i off what is wanted. Called under mu.
@@ -75,6 +76,25 @@ func (d *Download) refuse(i int) {
 	d.sel.want[i] = false
 	d.refused[i] = true
 	d.dirtyRec = true
+}
+
+// leaveOut takes entry i, which the destination turned away, off what is wanted, with all below it.
+func (d *Download) leaveOut(i int, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.s.cfg.Logger.Warn("left out what cannot be put at its place", "path", d.there.path(d.sel.rel(d.x.layout.Entries()[i].Path)), "error", err)
+	entries, any := d.x.layout.Entries(), false
+	for k := range entries {
+		if d.sel.want[k] && within(entries[k].Path, entries[i].Path) {
+			_, kept := d.kept[k]
+			any = any || !kept
+			d.refuse(k)
+			delete(d.kept, k)
+		}
+	}
+	if any {
+		d.list(Refusal{Path: d.sel.rel(entries[i].Path), Why: whyShut + bare(err)})
+	}
 }
 
 // list notes what is left out. Called under mu.
