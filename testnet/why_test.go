@@ -3,6 +3,7 @@ package testnet_test
 import (
 	"encoding/json"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
@@ -269,6 +270,10 @@ func TestFindReaches(t *testing.T) {
 	shared := good.Share(testnet.RandomFile(t, good.Path("original"), chunk, 1))
 	link := linkTo(shared.CID, gone.Addrs()[0])
 	gone.Kill()
+	lab.Eventually("the asker knows that it is gone", func() bool {
+		peers, err := asker.Client().Peers(t.Context())
+		return err == nil && !slices.ContainsFunc(peers, func(p api.Peer) bool { return p.ID == gone.ID() })
+	})
 	got := map[string]api.Provider{}
 	err := asker.Client().Find(t.Context(), link, func(p api.Provider) {
 		if _, twice := got[p.ID]; twice {
