@@ -76,13 +76,13 @@ func (s *Store) moveRecord(r *record, t Target) error {
 			_, last := splitSegment(f.key)
 			n = max(n, last+1)
 		}
-		f := former{dir: r.dir, part: r.part, sub: r.sub, tree: r.tree, inode: r.partInode}
+		f := former{dir: r.dir, part: r.part, sub: r.sub, tree: r.tree, mark: r.partInode}
 		_ = b.Set(keyIndex(tagFormer, r.id, n), f.encode(), nil)
 	}
 	back := slices.IndexFunc(earlier, func(f *former) bool { return f.dir == t.Dir && f.sub == t.Sub })
 	if back >= 0 {
 		f := earlier[back]
-		r.part, r.made, r.partInode, r.tree = f.part, true, f.inode, f.tree
+		r.part, r.made, r.partInode, r.tree = f.part, true, f.mark, f.tree
 		_ = b.Delete(f.key, nil)
 	} else {
 		if r.part, err = s.choosePart(t); err != nil {

@@ -112,13 +112,13 @@ func (t *dest) openTree(create bool) (*os.Root, error) {
 		}
 	}
 	was, err := t.parent.Lstat(t.part)
-	dir, fresh, err := openDir(t.parent, t.part, create, err == nil && t.owner.is(was))
+	dir, fresh, err := openDir(t.parent, t.part, create, err == nil && t.owner.is(t.identify(t.part, was)))
 	if err != nil || t.owner == nil {
 		return dir, err
 	}
 	fi, err := dir.Stat(".")
 	if err == nil {
-		err = t.owner.check(fi, fresh || made)
+		err = t.owner.check(t.identify(t.part, fi), fresh || made)
 	}
 	if err != nil {
 		dir.Close()
@@ -220,7 +220,7 @@ func (t *dest) openFileOnce(rel string, create bool) (f *os.File, fresh bool, er
 	fresh = fresh || made
 	fi, err := f.Stat()
 	if err == nil {
-		err = t.owner.check(fi, fresh)
+		err = t.owner.check(t.identify(t.part, fi), fresh)
 	}
 	if err != nil {
 		f.Close()
@@ -236,21 +236,6 @@ func (t *dest) readFile(rel string) (f *os.File, err error) {
 		return err
 	})
 	return f, err
-}
-
-// removeAll deletes name and all below it, also where a recorded mode forbids that.
-func removeAll(dir *os.Root, name string) error {
-	err := dir.RemoveAll(name)
-	if !errors.Is(err, fs.ErrPermission) {
-		return err
-	}
-	_ = fs.WalkDir(dir.FS(), name, func(p string, e fs.DirEntry, err error) error {
-		if err == nil && e.IsDir() {
-			err = dir.Chmod(p, 0o700)
-		}
-		return err // what remains, RemoveAll tells
-	})
-	return dir.RemoveAll(name)
 }
 
 // openRegular opens an existing file that is neither a symlink nor special. A Finish

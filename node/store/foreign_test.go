@@ -18,10 +18,12 @@ func TestForeignInPart(t *testing.T) {
 		"files":         {"a.nfo": "mine", "d/e/notes": "mine", "new/x": "mine"},
 		"a kind of its": {"d/b/x": "mine"},
 		"a symlink":     {"d/l": "->/"},
+		"names of its":  {"a": "mine", "d/b": "mine", "d/e/c": "mine"},
+		"renamed":       {"a.nfo": "mine", "d/notes": "mine", "z/x": "mine"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dst, to := open(t, t.TempDir(), always()), t.TempDir()
-			d := begin(t, dst, store.Target{Root: sh.Root, Dir: to, Name: "out"})
+			d := begin(t, dst, store.Target{Root: sh.Root, Dir: to, Name: "out", Rename: name == "renamed"})
 			if err := pump(t, openRoot(t, src, sh.Root), d, func(i int) bool { return i < 2 }); err != nil {
 				t.Fatal(err)
 			}
@@ -31,6 +33,11 @@ func TestForeignInPart(t *testing.T) {
 			part := filepath.Join(to, "out.part")
 			if _, err := os.Stat(part); err != nil {
 				t.Fatal(err)
+			}
+			for name := range theirs { // another program's is not written into ours
+				if err := os.RemoveAll(filepath.Join(part, name)); err != nil {
+					t.Fatal(err)
+				}
 			}
 			if _, ok := theirs["d/b/x"]; ok {
 				if err := os.RemoveAll(filepath.Join(part, "d", "b")); err != nil {

@@ -17,12 +17,12 @@ import (
 // place. It is recorded until all of it is at the new one, so that a crash on the way
 // loses nothing.
 type former struct {
-	key   []byte // in the index
-	dir   string
-	part  string
-	sub   string // path in the root that the .part itself is
-	tree  bool
-	inode uint64
+	key  []byte // in the index
+	dir  string
+	part string
+	sub  string // path in the root that the .part itself is
+	tree bool
+	mark uint64 // the identity of the .part
 }
 
 func (f *former) encode() []byte {
@@ -36,7 +36,7 @@ func (f *former) encode() []byte {
 		tree = 1
 	}
 	e.uint(tree)
-	e.uint(f.inode)
+	e.uint(f.mark)
 	return e.buf
 }
 
@@ -47,7 +47,7 @@ func decodeFormer(key, b []byte) (*former, error) {
 	}
 	f := &former{key: append([]byte(nil), key...), dir: d.string(), part: d.string(), sub: d.string()}
 	tree := d.uint()
-	f.tree, f.inode = tree == 1, d.uint()
+	f.tree, f.mark = tree == 1, d.uint()
 	if tree > 1 {
 		d.fail(errors.New("unknown kind"))
 	}
@@ -79,15 +79,15 @@ func (s *Store) partsOf(root cid.Cid) ([]*record, error) {
 	parts := []*record{rec}
 	for _, f := range formers {
 		parts = append(parts, &record{
-			dir: f.dir, part: f.part, tree: f.tree, made: true, partInode: f.inode, sub: f.sub, rename: rec.rename,
+			dir: f.dir, part: f.part, tree: f.tree, made: true, partInode: f.mark, sub: f.sub, rename: rec.rename,
 		})
 	}
 	return parts, err
 }
 
 // is tells whether fi is the .part that lay there.
-func (f *former) is(fi fs.FileInfo) bool {
-	return fi.IsDir() == f.tree && (fi.IsDir() || fi.Mode().IsRegular()) && inodeOf(fi) == f.inode
+func (f *former) is(fi fs.FileInfo, id identity) bool {
+	return fi.IsDir() == f.tree && (fi.IsDir() || fi.Mode().IsRegular()) && id.is(f.mark)
 }
 
 // at is where the .part of f goes below the result.
@@ -141,7 +141,7 @@ func (d *Download) renameFormer(f *former) (bool, error) {
 	if err != nil {
 		return false, fsError("look at", filepath.Join(f.dir, f.part), err)
 	}
-	if !f.is(fi) {
+	if !f.is(fi, identify(from, f.dir, f.part, fi)) {
 		d.s.cfg.Logger.Warn("left alone a file that another program made", "path", filepath.Join(f.dir, f.part))
 		return true, nil
 	}
@@ -187,10 +187,10 @@ func (d *Download) arrived(f *former, rel string) error {
 		return nil // it lies below a .part that is ours already
 	}
 	fi, err := d.dst.parent.Lstat(d.dst.part)
-	if err != nil || !f.is(fi) {
+	if err != nil || !f.is(fi, d.dst.identify(d.dst.part, fi)) {
 		return nil
 	}
-	if err := d.noteMade(f.inode); err != nil {
+	if err := d.noteMade(f.mark); err != nil {
 		return err
 	}
 	d.own()
@@ -214,7 +214,7 @@ func (d *Download) copyFormer(ctx context.Context, f *former) error {
 		return err
 	}
 	defer from.close()
-	from.owner = &owner{made: true, inode: f.inode, note: func(uint64) error { return errForeign }}
+	from.owner = &owner{made: true, mark: f.mark, note: func(uint64) error { return errForeign }}
 	buf := make([]byte, d.s.cfg.Limits.BlockSize)
 	var files []string
 	err = d.eachFormer(f, func(e chunker.Entry, rel string) error {

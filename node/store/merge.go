@@ -252,7 +252,7 @@ func moveTo(from *os.Root, name string, to *os.Root, toName string, replaces boo
 // needed any more. What somebody else put there stays.
 func (d *Download) clearPart() {
 	fi, err := d.dst.parent.Lstat(d.dst.part)
-	if err != nil || !d.dst.owner.is(fi) {
+	if err != nil || !d.dst.owner.is(d.dst.identify(d.dst.part, fi)) {
 		return
 	}
 	entries := d.x.layout.Entries()

@@ -11,8 +11,6 @@ import (
 	"sync"
 
 	"shoal/chunker"
-
-	"github.com/ipfs/go-cid"
 )
 
 var errForeign = fmt.Errorf("%w: another program made it; run the same command again", ErrExists)
@@ -22,8 +20,8 @@ var errForeign = fmt.Errorf("%w: another program made it; run the same command a
 type owner struct {
 	mu    sync.Mutex
 	made  bool
-	inode uint64
-	note  func(inode uint64) error          // records a .part that was just made, durably
+	mark  uint64                            // its identity
+	note  func(mark uint64) error           // records a .part that was just made, durably
 	draft func() (name string, done func()) // what a .part is called until it is noted; nil: it is there already
 }
 
@@ -52,7 +50,7 @@ func (t *dest) makePart() (made bool, err error) {
 	}
 	fi, err := t.parent.Lstat(name)
 	if err == nil {
-		err = t.owner.check(fi, true)
+		err = t.owner.check(t.identify(name, fi), true)
 	}
 	if err == nil {
 		err = t.rename(name, t.part)
@@ -70,37 +68,36 @@ func (t *dest) makePart() (made bool, err error) {
 	return false, err
 }
 
-// is tells whether fi is our .part; false without an owner.
-func (o *owner) is(fi fs.FileInfo) bool {
+// is tells whether that is our .part; false without an owner.
+func (o *owner) is(id identity) bool {
 	if o == nil {
 		return false
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.made && o.inode == chunker.StatOf(fi).Inode
+	return o.made && id.is(o.mark)
 }
 
 // check looks at the .part that was opened; fresh: this very call made it.
-func (o *owner) check(fi fs.FileInfo, fresh bool) error {
+func (o *owner) check(id identity, fresh bool) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	inode := chunker.StatOf(fi).Inode
 	switch {
-	case o.made && o.inode == inode:
+	case o.made && id.is(o.mark):
 		return nil
 	case !fresh:
 		return errForeign
 	}
-	if err := o.note(inode); err != nil {
+	if err := o.note(id.mark); err != nil {
 		return err
 	}
-	o.made, o.inode = true, inode
+	o.made, o.mark = true, id.mark
 	return nil
 }
 
 // own takes over what the record says of the .part.
 func (d *Download) own() {
-	d.dst.owner = &owner{made: d.rec.made, inode: d.rec.partInode, note: d.noteMade, draft: d.draft}
+	d.dst.owner = &owner{made: d.rec.made, mark: d.rec.partInode, note: d.noteMade, draft: d.draft}
 }
 
 func (d *Download) draft() (name string, done func()) {
@@ -114,9 +111,9 @@ func (d *Download) draft() (name string, done func()) {
 	}
 }
 
-func (d *Download) noteMade(inode uint64) error {
+func (d *Download) noteMade(mark uint64) error {
 	d.mu.Lock()
-	d.rec.made, d.rec.partInode = true, inode
+	d.rec.made, d.rec.partInode = true, mark
 	d.tellDevice()
 	d.mu.Unlock()
 	return d.saveRecord(d.s.db.NewBatch(), true)
@@ -132,9 +129,8 @@ func (d *Download) tellDevice() {
 }
 
 // isOurs tells whether fi is the .part that was made for r.
-func (r *record) isOurs(fi fs.FileInfo) bool {
-	is := chunker.StatOf(fi)
-	return r.made && fi.IsDir() == r.tree && (fi.IsDir() || fi.Mode().IsRegular()) && is.Inode == r.partInode
+func (r *record) isOurs(fi fs.FileInfo, id identity) bool {
+	return r.made && fi.IsDir() == r.tree && (fi.IsDir() || fi.Mode().IsRegular()) && id.is(r.partInode)
 }
 
 // isLink tells whether fi is a symlink and the root is one too, which is made just before it is moved.
@@ -154,7 +150,8 @@ func (d *Download) claimPart(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, fsError("look at", d.dst.path(""), err)
 	}
-	if d.rec.isOurs(fi) {
+	id := d.dst.identify(d.dst.part, fi)
+	if d.rec.isOurs(fi, id) {
 		d.mu.Lock()
 		d.tellDevice()
 		d.mu.Unlock()
@@ -162,7 +159,7 @@ func (d *Download) claimPart(ctx context.Context) (bool, error) {
 	}
 	d.dropAll()
 	if fi.IsDir() == d.dst.tree && d.recognises(ctx) {
-		err := d.noteMade(chunker.StatOf(fi).Inode)
+		err := d.noteMade(id.mark)
 		d.own()
 		return true, err
 	}
@@ -188,96 +185,6 @@ func (d *Download) claimPart(ctx context.Context) (bool, error) {
 // recognises tells whether the .part has a wanted leaf at its place. It only reads.
 func (d *Download) recognises(ctx context.Context) bool {
 	return d.recognisesIn(ctx, d.dst.part, 0, d.seen)
-}
-
-// removePart deletes what an unfinished download wrote. What someone put in its
-// place is left alone, and so is everything once the result was moved.
-func removePart(rec *record) error {
-	if rec.part == "" {
-		return nil
-	}
-	dir, err := chunker.OpenRootPath(rec.dir)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fsError("open", rec.dir, err)
-	}
-	defer dir.Close()
-	fi, err := dir.Lstat(rec.part)
-	if err != nil || !rec.isOurs(fi) {
-		return nil
-	}
-	if rec.tree && !rec.rename { // names that were made to fit the disk are not known any more
-		err = rec.removeWritten(dir)
-	} else {
-		err = removeAll(dir, rec.part)
-	}
-	return fsError("delete", filepath.Join(rec.dir, rec.part), err)
-}
-
-// removeWritten deletes of a .part that is a directory what has the names of the share. What somebody else put there stays, and
-// with it the directories where it lies.
-func (r *record) removeWritten(parent *os.Root) error {
-	dir, err := parent.OpenRoot(r.part)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	sel := newSelection(r.sub, nil)
-	for _, e := range r.written { // a recorded mode may forbid what follows
-		if e.Kind != chunker.Dir || !within(e.Path, r.sub) || e.Path == r.sub {
-			continue
-		}
-		rel := filepath.FromSlash(sel.below(e.Path))
-		if fi, err := dir.Lstat(rel); err == nil && fi.IsDir() && fi.Mode().Perm()&0o700 != 0o700 {
-			_ = dir.Chmod(rel, 0o700) // what cannot be deleted, Remove tells
-		}
-	}
-	for i := len(r.written) - 1; i >= 0; i-- {
-		e := &r.written[i]
-		if !within(e.Path, r.sub) || e.Path == r.sub {
-			continue
-		}
-		rel := filepath.FromSlash(sel.below(e.Path))
-		fi, err := dir.Lstat(rel)
-		if err != nil || !isA(fi, e.Kind) {
-			continue
-		}
-		if err := dir.Remove(rel); err != nil && e.Kind != chunker.Dir && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	_ = parent.Remove(r.part) // only if nothing is left in it
-	return nil
-}
-
-// isA tells whether fi is of the kind.
-func isA(fi fs.FileInfo, kind chunker.Kind) bool {
-	switch kind {
-	case chunker.Dir:
-		return fi.IsDir()
-	case chunker.Symlink:
-		return fi.Mode()&fs.ModeSymlink != 0
-	}
-	return fi.Mode().IsRegular()
-}
-
-// written are the entries of an unfinished download, as far as they are known.
-func (s *Store) written(root cid.Cid) []chunker.Entry {
-	rec, err := s.record(tagDownload, root)
-	if err != nil { // that it is a tree is not known again yet after a move
-		return nil
-	}
-	x, err := newIndexer(rec.id, rec.root, s.cfg.Limits)
-	if err == nil {
-		err = s.replay(x, nowhere)
-	}
-	if err != nil {
-		s.cfg.Logger.Warn("what was fetched stays", "path", rec.path(), "error", err)
-		return nil
-	}
-	return x.layout.Entries()
 }
 
 // inodeOf is 0 for nil and where the system does not tell.

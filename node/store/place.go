@@ -265,7 +265,8 @@ func (d *Download) intend(stats map[int]chunker.FileStat) (name string, err erro
 	if err != nil {
 		return "", fsError("look at", d.dst.path(""), err)
 	}
-	if !d.rec.isOurs(fi) && !d.isLink(fi) {
+	id := d.dst.identify(d.dst.part, fi)
+	if !d.rec.isOurs(fi, id) && !d.isLink(fi) {
 		d.dropAll()
 		return "", fmt.Errorf("%w: another program replaced %s", ErrIncomplete, d.dst.path(""))
 	}
@@ -274,7 +275,7 @@ func (d *Download) intend(stats map[int]chunker.FileStat) (name string, err erro
 	}
 	d.mu.Lock()
 	d.rec.name = d.final
-	d.rec.placing, d.rec.partInode = true, chunker.StatOf(fi).Inode
+	d.rec.placing, d.rec.partInode = true, id.mark
 	name = d.rec.name
 	d.mu.Unlock()
 	return name, d.saveRecord(d.s.db.NewBatch(), true)

@@ -47,7 +47,7 @@ type record struct {
 	size      int64 // bytes
 	haveBytes int64
 	added     int64  // ns since the epoch
-	partInode uint64 // download: of dir/part, once made
+	partInode uint64 // download: of dir/part, once made: its identity.mark
 
 	partDevice uint64 // download: that dir/part is on, once made; 0: unknown
 	bad        int    // files that no longer fit
@@ -57,7 +57,7 @@ type record struct {
 
 	narrowed bool // download: less is asked for than it is for; not stored
 
-	written []chunker.Entry // download that was forgotten: what may lie in its .part; not stored
+	written *written // download that was forgotten: what may lie in its .part; not stored
 }
 
 const (

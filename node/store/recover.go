@@ -74,22 +74,25 @@ func (s *Store) recoverPlaced(rec *record) error {
 	}
 	final := filepath.Join(rec.dir, rec.title())
 	fi, err := chunker.LstatPath(final)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
 		return err
 	}
 	_, partErr := chunker.LstatPath(filepath.Join(rec.dir, rec.part))
-	moved := err == nil && chunker.StatOf(fi).Inode == rec.partInode
-	if rec.partInode == 0 { // a system without inodes: there is only one of the two
-		moved = err == nil && errors.Is(partErr, fs.ErrNotExist)
-	}
-	if !moved {
-		return nil
-	}
 	d := newDownload(s, s.cfg.Limits)
 	if d.dst, err = openDest(rec.dir, rec.part, rec.tree, s.cfg.OpenFiles); err != nil {
 		return err
 	}
 	defer d.dst.close()
+	moved := d.dst.identify(rec.title(), fi).is(rec.partInode)
+	if rec.partInode == 0 { // a system without inodes: there is only one of the two
+		moved = errors.Is(partErr, fs.ErrNotExist)
+	}
+	if !moved {
+		return nil
+	}
 	if err := d.load(rec); err != nil {
 		return err
 	}

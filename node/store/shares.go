@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"shoal/chunker"
-
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/ipfs/go-cid"
 )
@@ -220,9 +218,9 @@ func (s *Store) Remove(root cid.Cid) error {
 
 // forget drops a record durably, then its rows. A crash in between is completed by Open.
 func (s *Store) forget(tag byte, root cid.Cid) (*record, error) {
-	var written []chunker.Entry
+	var wrote *written
 	if tag == tagDownload {
-		written = s.written(root)
+		wrote = s.written(root)
 	}
 	s.mu.Lock()
 	rec, err := s.record(tag, root)
@@ -238,7 +236,7 @@ func (s *Store) forget(tag byte, root cid.Cid) (*record, error) {
 		return nil, err
 	}
 	s.gen.Add(1)
-	rec.written = written
+	rec.written = wrote
 	if s.writable() != nil {
 		return rec, nil // the next Open drops the rows
 	}
