@@ -3,6 +3,7 @@ package store_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"shoal/chunker"
@@ -20,14 +21,24 @@ func TestForeignInPart(t *testing.T) {
 		"a symlink":     {"d/l": "->/"},
 		"names of its":  {"a": "mine", "d/b": "mine", "d/e/c": "mine"},
 		"renamed":       {"a.nfo": "mine", "d/notes": "mine", "z/x": "mine"},
+		"after a kill":  {"a": "mine", "d/b": "mine", "d/e/c": "mine"},
+		"killed":        {},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dst, to := open(t, t.TempDir(), always()), t.TempDir()
+			home, to := t.TempDir(), t.TempDir()
+			dst := open(t, home, always())
 			d := begin(t, dst, store.Target{Root: sh.Root, Dir: to, Name: "out", Rename: name == "renamed"})
 			if err := pump(t, openRoot(t, src, sh.Root), d, func(i int) bool { return i < 2 }); err != nil {
 				t.Fatal(err)
 			}
-			if err := d.Pause(); err != nil {
+			if strings.Contains(name, "kill") {
+				crashed := filepath.Join(t.TempDir(), "home")
+				if err := os.CopyFS(crashed, os.DirFS(home)); err != nil {
+					t.Fatal(err)
+				}
+				defer d.Pause()
+				dst = open(t, crashed, always())
+			} else if err := d.Pause(); err != nil {
 				t.Fatal(err)
 			}
 			part := filepath.Join(to, "out.part")

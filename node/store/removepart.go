@@ -126,8 +126,8 @@ func (r *record) names() map[string]int {
 	return names
 }
 
-// wrote tells whether what is at rel was written by the download as entry i. A file of which the row of a session that ended in order
-// says something else may be of another program, and is ours only if it holds anything of the share.
+// wrote tells whether what is at rel was written by the download as entry i. A file of which the row says something else may be of
+// another program, and is ours only if it holds anything of the share. Only a session that ended in order left a row for each of ours.
 func (r *record) wrote(dir *os.Root, rel string, i int, fi fs.FileInfo) bool {
 	e := r.written.layout.Entries()[i]
 	switch {
@@ -137,21 +137,20 @@ func (r *record) wrote(dir *os.Root, rel string, i int, fi fs.FileInfo) bool {
 		return fi.Mode()&fs.ModeSymlink != 0
 	case !fi.Mode().IsRegular():
 		return false
-	case !r.sealed:
-		return true
 	}
 	row, is := r.written.rows[i], chunker.StatOf(fi)
-	if row == nil || row.stat.Inode != is.Inode {
-		return false
+	same := row != nil && row.stat.Inode == is.Inode
+	if same && is.Proves(row.stat) {
+		return true
 	}
-	return is.Proves(row.stat) || r.holdsLeaf(dir, rel, e, fi)
+	return (same || !r.sealed) && r.holdsLeaf(dir, rel, e, fi)
 }
 
 // holdsLeaf tells whether the file has a chunk of e where it belongs, or only zeros that nobody wrote.
 func (r *record) holdsLeaf(dir *os.Root, rel string, e chunker.Entry, fi fs.FileInfo) bool {
-	f, err := openRegular(dir, rel, openRead)
+	f, err := openRegular(dir, rel, os.O_RDONLY)
 	if err != nil {
-		return true // its inode is ours
+		return false
 	}
 	defer f.Close()
 	holes := chunker.NewHoles(f, fi)
