@@ -17,7 +17,8 @@ import (
 
 // existing answers a Download whose destination is there already: same content is
 // success. It looks only at a share of this root, and at a lone file where the whole root is
-// wanted under a known name; for the rest Settle compares once the layout is known.
+// wanted under a known name; for the rest Settle compares once the layout is known. A raw
+// root is a file, so one that differs is in its way; any other root may be a directory.
 func (s *Store) existing(ctx context.Context, t Target) (Share, bool, error) {
 	name := t.Name
 	if name == "" && t.Sub != "" {
@@ -43,11 +44,8 @@ func (s *Store) existing(ctx context.Context, t Target) (Share, bool, error) {
 	if rec, err := s.record(tagDownload, t.Root); err == nil && (rec.placing || len(rec.selects) > 0) {
 		return Share{}, false, nil
 	}
-	if places, err := s.placesOf(t.Root, false); err != nil || len(places) > 0 && places[0].tree {
-		return Share{}, false, err // the share is a directory: Force would not replace the file
-	}
 	sh, same, err := s.adopt(ctx, t.Root, final, fi, t.Checked)
-	if err == nil && !same {
+	if err == nil && !same && t.Root.Type() == cid.Raw {
 		err = &BlockedError{Path: final, Replaceable: true}
 	}
 	return sh, same, err
