@@ -34,6 +34,9 @@ type Config struct {
 	// Ignore leaves out names inside a tree, as the ignore files in it do; see IgnoreFile.
 	Ignore Ignore
 
+	// Dead is told, serially, of each line of an IgnoreFile that can fit no name, as "d/.shoalignore:3: ../x".
+	Dead func(line string)
+
 	// Refuse is asked of each directory, the root too, before anything in it is looked at. An error, by custom an ErrExcluded,
 	// leaves the directory out.
 	Refuse func(dir string, entries []fs.DirEntry) error

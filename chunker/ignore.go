@@ -6,7 +6,9 @@ import (
 	"io"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/bmatcuk/doublestar/v4"
 )
@@ -25,10 +27,16 @@ type rule struct {
 	keep     bool // a "!" before the pattern: takes back what an earlier rule leaves out
 	dirOnly  bool // a slash behind it
 	anchored bool // a slash in it: the pattern is a path from dir on, else a name anywhere below
+
+	line string
+	met  *atomic.Bool // it fitted a name
 }
 
 // Ignore is a list of rules that leave names out of a tree. The last one that fits a name decides. The zero value leaves out nothing.
-type Ignore struct{ rules []rule }
+type Ignore struct {
+	rules []rule
+	dead  []string // lines of the last file added that can fit no name: "3: ../x"
+}
 
 // ParseIgnore reads patterns in the syntax of a .gitignore file, which also know {this,that}. An error names the pattern.
 func ParseIgnore(patterns ...string) (Ignore, error) {
@@ -44,13 +52,49 @@ func ParseIgnore(patterns ...string) (Ignore, error) {
 	return ig, nil
 }
 
+// Unmet lists the patterns that fitted no name in any build so far.
+func (ig Ignore) Unmet() []string {
+	var out []string
+	for _, r := range ig.rules {
+		if !r.met.Load() {
+			out = append(out, r.line)
+		}
+	}
+	return out
+}
+
+// TidyPattern is a pattern without the parts of its path that say nothing: ./a is /a, and a/./b is /a/b. The path of "./" is "/".
+func TidyPattern(line string) string {
+	p, keep := strings.CutPrefix(line, "!")
+	if p == "./" {
+		return joinPattern(keep, "")
+	}
+	says := func(part string) bool { return part != "" && part != "." }
+	parts := strings.Split(strings.Trim(p, "/"), "/")
+	if len(parts) == 1 || !slices.ContainsFunc(parts, func(part string) bool { return !says(part) }) {
+		return line
+	}
+	parts = slices.DeleteFunc(parts, func(part string) bool { return !says(part) })
+	if strings.HasSuffix(p, "/") {
+		parts = append(parts, "")
+	}
+	return joinPattern(keep, strings.Join(parts, "/"))
+}
+
+// FitsNothing tells whether a pattern can fit no name of a tree: it leads out of it, or names a directory by a dot.
+func FitsNothing(pattern string) bool {
+	p := strings.Trim(strings.TrimPrefix(trimLine(pattern), "!"), "/")
+	return p == "." || slices.Contains(strings.Split(p, "/"), "..")
+}
+
 // add takes in one line; comments and empty lines add nothing.
 func (ig *Ignore) add(dir, line string) error {
 	p := trimLine(line)
 	if p == "" || p[0] == '#' {
 		return nil
 	}
-	r := rule{dir: dir}
+	p = TidyPattern(p)
+	r := rule{dir: dir, line: line, met: new(atomic.Bool)}
 	if r.keep = p[0] == '!'; r.keep {
 		p = p[1:]
 	}
@@ -81,13 +125,18 @@ func trimLine(line string) string {
 }
 
 // leavesOut tells whether the path rel, relative to the root, is left out.
-func (ig Ignore) leavesOut(rel string, dir bool) bool {
+func (ig Ignore) leavesOut(rel string, dir bool) (out bool) {
+	decided := false
 	for i := len(ig.rules) - 1; i >= 0; i-- {
-		if r := &ig.rules[i]; r.fits(rel, dir) {
-			return !r.keep
+		r := &ig.rules[i]
+		if decided && r.met.Load() || !r.fits(rel, dir) {
+			continue
+		}
+		if r.met.Store(true); !decided {
+			decided, out = true, !r.keep
 		}
 	}
-	return false
+	return out
 }
 
 func (r *rule) fits(rel string, dir bool) bool {
@@ -116,6 +165,9 @@ func (ig Ignore) with(dir string, file io.Reader) (Ignore, error) {
 		if err := out.add(dir, line); err != nil {
 			return ig, fmt.Errorf("line %d: %w", n, err)
 		}
+		if !strings.HasPrefix(line, "#") && FitsNothing(line) {
+			out.dead = append(out.dead, fmt.Sprintf("%d: %s", n, line))
+		}
 	}
 	return out, lines.Err()
 }
@@ -136,6 +188,11 @@ func (b *builder) readIgnore(d *dirNode, has bool) error {
 		return err
 	}
 	d.ignore = ignore
+	for _, line := range ignore.dead {
+		if b.cfg.Dead != nil {
+			b.cfg.Dead(joinRel(d.rel, IgnoreFile) + ":" + line)
+		}
+	}
 	return nil
 }
 

@@ -29,6 +29,7 @@ func TestIgnore(t *testing.T) {
 		{"hidden names", ".*", []string{".a", "d/.b/"}, []string{"a", "d/"}},
 		{"alternatives", "*.{a,b}", []string{"x.a", "x.b"}, []string{"x.c"}},
 		{"an escaped one", `\#a \!b`, []string{"#a", "!b"}, []string{"a"}},
+		{"a path from here", "./a d/./b", []string{"a", "d/b"}, []string{"d/a", "b"}},
 		{"a comment", "#a", nil, []string{"#a", "a"}},
 	}
 	for _, tt := range tests {
@@ -49,6 +50,23 @@ func TestIgnore(t *testing.T) {
 	for _, bad := range []string{"", " ", "[a", "/", "a\nb", "!"} {
 		if _, err := ParseIgnore(bad); !errors.Is(err, ErrMalformed) {
 			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}
+
+// A pattern says the same without the parts of its path that say nothing; one that leads out of the tree fits nothing.
+func TestTidyPattern(t *testing.T) {
+	for in, want := range map[string]string{
+		"a": "a", "./a": "/a", "./a/": "/a/", "a/./b": "/a/b", "a//b/": "/a/b/", "!./a": "!/a", "/a": "/a", "a/b": "a/b", "build/": "build/", "./": "/",
+		".": ".", "*.tmp": "*.tmp", "**/x": "**/x", "././a": "/a", "/./a": "/a",
+	} {
+		if got := TidyPattern(in); got != want {
+			t.Errorf("%s: %s, want %s", in, got, want)
+		}
+	}
+	for in, want := range map[string]bool{"../x": true, "a/../b": true, "..": true, ".": true, "!../x": true, "..x": false, "a..": false, "/a/b/": false, "...": false} {
+		if got := FitsNothing(in); got != want {
+			t.Errorf("%s fits nothing: %v", in, got)
 		}
 	}
 }

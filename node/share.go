@@ -48,6 +48,7 @@ func (n *Node) Share(ctx context.Context, req api.ShareRequest, progress func(ap
 	}
 	var seen sensitive
 	cfg.Preserve, cfg.Peek = req.Preserve, seen.Peek
+	cfg.Dead = func(line string) { result.Unmatched = append(result.Unmatched, line) }
 	cfg.Skip = func(path string, err error) { n.leftOut(&result, report, path, err) }
 	cfg.Progress = func(files, bytes int64) {
 		report.rate(api.Progress{State: api.StateIndexing, Files: files, Bytes: bytes})
@@ -58,6 +59,8 @@ func (n *Node) Share(ctx context.Context, req api.ShareRequest, progress func(ap
 	}
 	seen.tell(tree, filepath.Base(req.Path), &result)
 	result.Exclude, result.KeptExclude = patterns, kept
+	result.Unmatched = append(unmet(patterns[len(kept):], cfg.Ignore), result.Unmatched...)
+	result.Unmatched = result.Unmatched[:min(len(result.Unmatched), api.MaxListed)]
 	share, err := imp.Commit(ctx, tree, req.Path, req.Name)
 	if err != nil {
 		return result, userError(err)

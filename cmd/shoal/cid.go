@@ -83,7 +83,7 @@ func (c *call) hash(ctx context.Context, path string) (cidResult, error) {
 			Rate: float64(bytes) / max(time.Since(start).Seconds(), 1e-3),
 		}
 	}
-	patterns, err := node.Excludes(api.ShareRequest{Exclude: c.flags.StringSlice("exclude"), NoHidden: c.flags.Bool("no-hidden")})
+	patterns, err := node.Excludes(api.ShareRequest{Path: full, Exclude: c.flags.StringSlice("exclude"), NoHidden: c.flags.Bool("no-hidden")})
 	if err != nil {
 		return cidResult{}, err
 	}

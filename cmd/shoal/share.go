@@ -25,7 +25,7 @@ right, and a new --name is taken.
 Hidden files are shared too; it says how many there are, and which look like passwords or private keys. --exclude leaves names out, as
 lines of a .gitignore file do; so does a file .shoalignore in any directory, which must be a file that can be read. What --exclude and
 --no-hidden left out of a path stays out when it is shared again, also with more of them, by another name, or as a part of what lies
-above or below it; it says so. --no-exclude forgets that, and leaves out only what is given with it. The home of a shoal node is always left out, and so is
+above or below it; it says so. It also says which PATTERN fits no name, and leaves out nothing. --no-exclude forgets that, and leaves out only what is given with it. The home of a shoal node is always left out, and so is
 what is mounted below PATH and holds no files, as /proc. What cannot be read or shared is left
 out too; then it lists that and ends with 1, unless --skip-unreadable says that this is fine.
 
@@ -149,6 +149,7 @@ func (c *call) sayIncluded(res api.ShareResult) {
 	if len(res.KeptExclude) > 0 {
 		c.note("left out as by an earlier request: %s (--no-exclude forgets that)", printable(strings.Join(res.KeptExclude, "  ")))
 	}
+	c.sayUnmatched(res.Unmatched)
 	if res.Hidden > 0 {
 		c.note("note: includes %s", count(res.Hidden, "hidden file"))
 	}
@@ -157,6 +158,20 @@ func (c *call) sayIncluded(res api.ShareResult) {
 		c.note("warning: includes %s that may hold passwords or keys: %s%s", count(res.SecretCount, "file"), printable(strings.Join(first, ", ")), more(res.SecretCount, len(first)))
 		c.note("  Who has the link can read them. --exclude PATTERN leaves them out, `shoal rm` stops sharing.")
 	}
+}
+
+// sayUnmatched warns of patterns that left out nothing: what they were for is shared.
+func (c *call) sayUnmatched(patterns []string) {
+	if len(patterns) == 0 {
+		return
+	}
+	for _, p := range patterns[:min(len(patterns), mostNamed)] {
+		c.note("warning: no name fits the pattern %s: it leaves out nothing", printable(p))
+	}
+	if len(patterns) > mostNamed {
+		c.note("warning: nor do names fit%s", more(int64(len(patterns)), mostNamed))
+	}
+	c.note("  Patterns are those of a .gitignore file in what is shared: *.tmp fits names at any depth, build/ only directories, /notes only what is at the top.")
 }
 
 // mostNamed paths are named in a line.

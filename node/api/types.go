@@ -39,6 +39,7 @@ type ShareResult struct {
 	System       []string `json:"system,omitempty"`       // directories left out because they show what the system has, as /proc
 	Exclude      []string `json:"exclude,omitempty"`      // patterns of what was left out by request
 	KeptExclude  []string `json:"kept_exclude,omitempty"` // of these, those of earlier requests, for this path or one above or below it
+	Unmatched    []string `json:"unmatched,omitempty"`    // patterns of this request that left out nothing, and lines of ignore files that never can, as d/.shoalignore:3: ../x; at most MaxListed
 	Hidden       int64    `json:"hidden,omitempty"`       // files whose path has a part that starts with a dot
 	SecretCount  int64    `json:"secret_count,omitempty"`
 	Secrets      []string `json:"secrets,omitempty"` // files that look like passwords or private keys, by path, at most MaxListed
