@@ -3,7 +3,9 @@ package node
 import (
 	"bytes"
 	"cmp"
+	"crypto/ed25519"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -87,7 +89,7 @@ type sensitive struct {
 
 // Peek is chunker.Config.Peek.
 func (s *sensitive) Peek(rel string, head []byte) {
-	if !bytes.Contains(head, []byte("PRIVATE KEY-----")) && !bytes.HasPrefix(bytes.TrimSpace(head), []byte("AGE-SECRET-KEY-")) {
+	if !bytes.Contains(head, []byte("PRIVATE KEY-----")) && !bytes.HasPrefix(bytes.TrimSpace(head), []byte("AGE-SECRET-KEY-")) && !isNodeKey(head) {
 		return
 	}
 	s.mu.Lock()
@@ -98,21 +100,42 @@ func (s *sensitive) Peek(rel string, head []byte) {
 	s.keys[rel] = true
 }
 
-// tell puts into res how many hidden files the tree has, and which look like secrets. A lone file is called name.
-func (s *sensitive) tell(tree *chunker.Tree, name string, res *api.ShareResult) {
+// nodeKeyHead begins the private key of a libp2p node, as protobuf: type Ed25519, and 64 bytes of data.
+var nodeKeyHead = []byte{8, 1, 18, ed25519.PrivateKeySize}
+
+// isNodeKey tells whether a file is the private key of a node, as the identity.key of a home: its public half fits the private one.
+func isNodeKey(file []byte) bool {
+	key, ok := bytes.CutPrefix(file, nodeKeyHead)
+	return ok && len(key) == ed25519.PrivateKeySize && bytes.Equal(ed25519.NewKeyFromSeed(key[:ed25519.SeedSize]), key)
+}
+
+// tell puts into res how many hidden files the tree at path has, and which look like secrets, by what is above path too. A lone file, and
+// a directory that is itself one of git's own, is called as the last part of path.
+func (s *sensitive) tell(tree *chunker.Tree, path string, res *api.ShareResult) {
+	at, lone := filepath.ToSlash(realPath(path)), filepath.Base(path)
+	if tree.Dir {
+		at, lone = at+"/", lone+"/"
+	}
 	repositories := map[string]bool{}
+	add := func(name string) {
+		res.SecretCount++
+		res.Secrets = append(res.Secrets, name)
+	}
 	for rel := range tree.Stats {
 		if isHidden(rel) {
 			res.Hidden++
 		}
-		if repo := repository(rel); repo != "" && !repositories[repo] { // its history may hold what was deleted, its config a token
+		repo := repository(at + rel)
+		if repo != "" && !repositories[repo] { // its history may hold what was deleted, its config a token
 			repositories[repo] = true
-			res.SecretCount++
-			res.Secrets = append(res.Secrets, repo)
+			name, inside := strings.CutPrefix(repo, at)
+			if !inside || name == "" {
+				name = lone
+			}
+			add(name)
 		}
-		if rel != "" && secretName(rel) || s.keys[rel] {
-			res.SecretCount++
-			res.Secrets = append(res.Secrets, cmp.Or(rel, name))
+		if name := cmp.Or(rel, lone); (secretName(at+rel) || s.keys[rel]) && !(repo != "" && name == lone) {
+			add(name)
 		}
 	}
 	slices.Sort(res.Secrets)
@@ -120,9 +143,9 @@ func (s *sensitive) tell(tree *chunker.Tree, name string, res *api.ShareResult) 
 }
 
 // repository is the directory of git's own that a file is in, with a slash at the end; "": none.
-func repository(rel string) string {
-	if i := strings.Index("/"+rel, "/.git/"); i >= 0 {
-		return rel[:i] + ".git/"
+func repository(file string) string {
+	if i := strings.Index("/"+file, "/.git/"); i >= 0 {
+		return file[:i] + ".git/"
 	}
 	return ""
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -57,7 +56,7 @@ func (n *Node) Share(ctx context.Context, req api.ShareRequest, progress func(ap
 	if err != nil {
 		return result, userError(err)
 	}
-	seen.tell(tree, filepath.Base(req.Path), &result)
+	seen.tell(tree, req.Path, &result)
 	result.Exclude, result.KeptExclude = patterns, kept
 	result.Unmatched = append(unmet(patterns[len(kept):], cfg.Ignore), result.Unmatched...)
 	result.Unmatched = result.Unmatched[:min(len(result.Unmatched), api.MaxListed)]

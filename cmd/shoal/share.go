@@ -156,7 +156,7 @@ func (c *call) sayIncluded(res api.ShareResult) {
 	if res.SecretCount > 0 {
 		first := res.Secrets[:min(len(res.Secrets), mostNamed)]
 		c.note("warning: includes %s that may hold passwords or keys: %s%s", count(res.SecretCount, "file"), printable(strings.Join(first, ", ")), more(res.SecretCount, len(first)))
-		c.note("  Who has the link can read them. --exclude PATTERN leaves them out, `shoal rm` stops sharing.")
+		c.note("  Who has the link can read them. `shoal rm` stops sharing; --exclude PATTERN leaves out names inside a directory.")
 	}
 }
 
