@@ -23,7 +23,7 @@ is there and verified. Ctrl-C pauses; the same command resumes without fetching 
 With -o, a directory that exists, or a DEST with a slash at its end, means into it, as for cp; any other DEST names the result itself.
 A directory that exists is merged with: files that are right are kept and not fetched, missing ones come, and different ones are left alone and
 listed (exit 5). --force replaces those, and only those: files whose names are in the share, one by one, each once the new one is whole and
-verified. A directory is never removed for a file, nor a file for a directory, no symlink inside is followed, and what is not in the share stays.
+verified; the new one has the owner and, unless the share records some, the permissions of the old one. A directory is never removed for a file, nor a file for a directory, no symlink inside is followed, and what is not in the share stays.
 
 The next get of the same CID may say something else: what --select names is added to what was asked before, and with another -o, or
 none, what has come moves there. A --select that asks for less than an unfinished get fetches that and ends: it then lies in the .part, with

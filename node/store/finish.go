@@ -248,6 +248,9 @@ func (d *Download) dressFile(i int, e chunker.Entry, rel string) (chunker.FileSt
 		if err := dressUp(dir, name, e); err != nil {
 			return err
 		}
+		if err := d.inherit(i, e, rel, dir, name); err != nil {
+			return err
+		}
 		fi, err := dir.Lstat(name)
 		if err == nil {
 			is = chunker.StatOf(fi)
