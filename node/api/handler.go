@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"path"
 	"reflect"
 )
 
@@ -25,7 +26,13 @@ func Handler(svc Service, log *slog.Logger) http.Handler {
 		mux.Handle(rt.method+" "+rt.path, h.guard(rt))
 	}
 	mux.HandleFunc("/", h.unknown)
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if p := r.URL.Path; p != path.Clean(p) && p != path.Clean(p)+"/" { // the mux answers it with a redirect, in HTML
+			h.fail(w, r, Errorf(NotFound, "there is no request %s %s", r.Method, p))
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
 
 type handler struct {

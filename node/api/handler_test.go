@@ -31,6 +31,8 @@ func TestRequests(t *testing.T) {
 		{"nothing of that name", "GET", "/v1/entries?ref=x", "", 404, `"code":"not_found"`},
 		{"ref missing", "DELETE", "/v1/shares", "", 400, `"code":"invalid"`},
 		{"unknown route", "GET", "/v1/weather", "", 422, `"code":"unsupported"`},
+		{"a path with dots", "GET", "/v1/../x", "", 404, `"code":"not_found"`},
+		{"a path with two slashes", "GET", "//v1/id", "", 404, `"code":"not_found"`},
 		{"unknown version", "GET", "/v2/id", "", 422, `versions`},
 	} {
 		t.Run(row.name, func(t *testing.T) {
