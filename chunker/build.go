@@ -122,6 +122,9 @@ func resolve(path string) (string, fs.FileInfo, error) {
 	if err == nil && fi.Mode()&fs.ModeSymlink != 0 {
 		var target string
 		if target, err = filepath.EvalSymlinks(path); err != nil {
+			if _, serr := StatPath(path); serr != nil {
+				err = serr // names what is wrong, as a loop, in the system's way
+			}
 			return path, nil, err
 		}
 		path = target

@@ -105,6 +105,8 @@ func userError(err error) error {
 		{chunker.ErrNotFile, api.Invalid, "Only files and directories can be shared."},
 		{chunker.ErrLimit, api.Unsupported, ""},
 		{chunker.ErrMalformed, api.Damaged, "What this CID names is not a well-formed file or directory."},
+		{syscall.ELOOP, api.Invalid, "A symlink on the way leads back to itself: correct the path."},
+		{syscall.ENAMETOOLONG, api.Invalid, "A name has at most 255 bytes, and a path 4,095 on most systems: choose a shorter one."},
 		{store.ErrNoMatch, api.NotFound, "Correct the path, or leave it out to fetch all."},
 		{store.ErrConflict, api.Conflict, "Finish that first, or fetch the whole root: what has come is kept. `shoal rm` would drop it, and delete what has come so far."},
 	} {

@@ -123,7 +123,7 @@ func (n *Node) Entries(_ context.Context, ref string) ([]api.Entry, error) {
 	if err := api.CheckRef(ref); err != nil {
 		return nil, err
 	}
-	_, root, err := n.find(ref)
+	share, root, err := n.find(ref)
 	if err != nil {
 		return nil, err
 	}
@@ -142,6 +142,9 @@ func (n *Node) Entries(_ context.Context, ref string) ([]api.Entry, error) {
 		entry := api.Entry{
 			Path: e.Path, Kind: kinds[e.Kind], Size: e.Size, Chunks: int64(e.Leaves),
 			Have: int64(countBits(have, e.First, e.Leaves)), Target: e.Target, Mtime: e.ModTime,
+		}
+		if entry.Size < 0 {
+			entry.Size = share.Size // a raw root does not tell its own
 		}
 		if e.HasMode {
 			entry.Mode = fmt.Sprintf("%04o", e.Mode.Perm())

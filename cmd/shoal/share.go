@@ -59,6 +59,9 @@ func runShare(ctx context.Context, c *call) (err error) {
 	if c.flags.String("name") != "" && len(c.args) > 1 {
 		return usagef("share", "--name goes with one path, not %d", len(c.args))
 	}
+	if c.flags.IsSet("name") && c.flags.String("name") == "" {
+		return usagef("share", "--name is empty")
+	}
 	if c.flags.Bool("wait") && c.flags.Bool("exit") {
 		return usagef("share", "--wait and --exit exclude each other: who has gone is not found")
 	}

@@ -24,7 +24,24 @@ func (r ShareRequest) Check() error {
 	if err := eachText("exclude", r.Exclude); err != nil {
 		return err
 	}
-	return checkText("name", r.Name)
+	return checkName(r.Name)
+}
+
+// maxName is the bytes of a name that common file systems hold.
+const maxName = 255
+
+// checkName is for what a share is called; "" is the name it has.
+func checkName(name string) error {
+	if err := checkText("name", name); err != nil {
+		return err
+	}
+	switch {
+	case name == ".", name == "..", strings.Contains(name, "/"):
+		return Errorf(Invalid, "the name %q is not one part of a path", name).WithHint("Who gets the share saves it under that name: photos, notes.txt.")
+	case len(name) > maxName:
+		return Errorf(Invalid, "the name %q is longer than %d bytes", name, maxName).WithHint("Who gets the share saves it under that name: choose a shorter one.")
+	}
+	return nil
 }
 
 // Check implements the rules of requests.

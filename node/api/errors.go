@@ -105,6 +105,8 @@ func codeOf(err error) Code {
 		return ReadOnly
 	case errors.Is(err, fs.ErrNotExist):
 		return NotFound
+	case errors.Is(err, syscall.ELOOP), errors.Is(err, syscall.ENAMETOOLONG):
+		return Invalid
 	case errors.Is(err, fs.ErrPermission):
 		return Denied
 	}

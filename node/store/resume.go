@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"syscall"
 	"time"
 
 	"shoal/chunker"
@@ -81,6 +82,9 @@ func (s *Store) download(ctx context.Context, t Target, lim chunker.Limits) (*Do
 func (t Target) checked() (Target, error) {
 	if !t.Root.Defined() {
 		return t, errors.New("no root is named")
+	}
+	if len(t.Name) > maxName {
+		return t, fmt.Errorf("destination name %q: %w", t.Name, syscall.ENAMETOOLONG)
 	}
 	if t.Name != "" && !elementOf(t.Name) {
 		return t, fmt.Errorf("destination name %q is not one path element", t.Name)
