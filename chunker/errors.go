@@ -13,7 +13,7 @@ var (
 	// ErrNotFile: a device, FIFO or socket; never opened.
 	ErrNotFile = errors.New("not a regular file, directory or symlink")
 	// ErrExcluded: a directory that Config.Exclude names or Config.Refuse refuses.
-	ErrExcluded = errors.New("left out: the home of a shoal node")
+	ErrExcluded = errors.New("the home of a shoal node")
 	// ErrUnsupported: well-formed, but a codec, hash function or node type that is not read here.
 	ErrUnsupported = errors.New("unsupported")
 	// ErrMalformed: bytes or text that break the format they claim to be in.

@@ -107,7 +107,7 @@ func BuildConfig(home, path string, patterns []string) (chunker.Config, error) {
 }
 
 // ErrSystem: a directory on a file system that holds no files, but shows what the system has, as /proc.
-var ErrSystem = errors.New("left out: it shows what the system has, and holds no files")
+var ErrSystem = errors.New("it shows what the system has, and holds no files")
 
 // refuser makes chunker.Config.Refuse: homes of nodes and ErrSystem.
 func refuser() func(dir string, entries []fs.DirEntry) error {

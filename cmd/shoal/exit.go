@@ -86,10 +86,11 @@ type failed struct {
 func cannot(do, object string, err error) error { return &failed{do, object, err} }
 
 func (f *failed) Error() string {
+	message := api.AsError(f.err).Message
 	if f.object == "" {
-		return "cannot " + f.do + ": " + f.err.Error()
+		return "cannot " + f.do + ": " + message
 	}
-	return "cannot " + f.do + " " + f.object + ": " + reason(f.err.Error(), f.object)
+	return "cannot " + f.do + " " + f.object + ": " + reason(message, f.object)
 }
 
 func (f *failed) Unwrap() error { return f.err }

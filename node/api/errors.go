@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"strings"
 	"syscall"
 )
 
@@ -54,7 +55,7 @@ type Error struct {
 // Errorf makes an *Error; the format may wrap a cause with %w.
 func Errorf(code Code, format string, args ...any) *Error {
 	err := fmt.Errorf(format, args...)
-	return &Error{Code: code, Message: err.Error(), cause: errors.Unwrap(err)}
+	return &Error{Code: code, Message: message(err), cause: errors.Unwrap(err)}
 }
 
 // WithHint sets the next step and returns e.
@@ -87,9 +88,36 @@ func AsError(err error) *Error {
 	}
 	var e *Error
 	if errors.As(err, &e) {
-		return &Error{Code: e.Code, Message: err.Error(), Hint: e.Hint, cause: err}
+		return &Error{Code: e.Code, Message: message(err), Hint: e.Hint, cause: err}
 	}
-	return &Error{Code: codeOf(err), Message: err.Error(), cause: err}
+	return &Error{Code: codeOf(err), Message: message(err), cause: err}
+}
+
+// message is the text of err in one line: errors.Join puts each error into a line of its own.
+func message(err error) string {
+	text := err.Error()
+	var below []error
+	switch e := err.(type) {
+	case interface{ Unwrap() []error }:
+		below = e.Unwrap()
+	case interface{ Unwrap() error }:
+		below = []error{e.Unwrap()}
+	}
+	var lines, clear []string
+	for _, b := range below {
+		if b != nil {
+			lines, clear = append(lines, b.Error()), append(clear, message(b))
+		}
+	}
+	if len(lines) > 1 && text == strings.Join(lines, "\n") {
+		return strings.Join(clear, "; ")
+	}
+	for i, line := range lines {
+		if line != clear[i] {
+			text = strings.ReplaceAll(text, line, clear[i])
+		}
+	}
+	return text
 }
 
 // codeOf classifies an error that names no code itself.

@@ -130,3 +130,25 @@ func TestMatchShareHints(t *testing.T) {
 		t.Errorf("through a symlinked directory: %+v, %v", s, err)
 	}
 }
+
+// TestOneLine: errors that were put together are told in one line; a line end in a name stays.
+func TestOneLine(t *testing.T) {
+	a, b := errors.New("open a\nb: gone"), errors.New("close c: broken")
+	for _, row := range []struct {
+		err  error
+		want string
+	}{
+		{a, "open a\nb: gone"},
+		{errors.Join(a, b), "open a\nb: gone; close c: broken"},
+		{fmt.Errorf("share x: %w", errors.Join(a, b)), "share x: open a\nb: gone; close c: broken"},
+		{fmt.Errorf("%w: %w", b, errors.Join(a, errors.Join(b, a))), "close c: broken: open a\nb: gone; close c: broken; open a\nb: gone"},
+		{errors.Join(a), "open a\nb: gone"},
+	} {
+		if got := api.AsError(row.err).Message; got != row.want {
+			t.Errorf("%q, want %q", got, row.want)
+		}
+		if got := api.Errorf(api.Internal, "%w", row.err).Message; got != row.want {
+			t.Errorf("%q, want %q", got, row.want)
+		}
+	}
+}
