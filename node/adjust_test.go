@@ -13,6 +13,7 @@ import (
 	"github.com/ipfs/go-cid"
 
 	"shoal/node/api"
+	"shoal/node/store"
 	"shoal/transfer"
 )
 
@@ -94,13 +95,18 @@ func came(p api.Progress) bool { return p.Bytes > 0 }
 // atRest waits until no fetch of a root runs.
 func atRest(t testing.TB, n *Node, ref string) {
 	t.Helper()
+	if f := n.fetching(rootOf(t, ref)); f != nil {
+		<-f.done
+	}
+}
+
+func rootOf(t testing.TB, ref string) cid.Cid {
+	t.Helper()
 	root, err := cid.Decode(ref)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if f := n.fetching(root); f != nil {
-		<-f.done
-	}
+	return root
 }
 
 // twoFiles shares a tree of two files of a few MiB.
@@ -288,6 +294,89 @@ func TestGetOfAPartOfARunningFetch(t *testing.T) {
 	for name, data := range files {
 		holds(t, filepath.Join(got.Path, name), data)
 	}
+}
+
+// A path that is not in the share fails alone, whatever is under way or here: a running fetch does not even notice.
+func TestTypoBesideWhatIsHere(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		before []string // selected by the fetch that runs
+		whole  bool     // it is over
+	}{
+		{"all is being fetched", nil, false},
+		{"a part is being fetched", []string{"a"}, false},
+		{"all is here", nil, true},
+		{"a part is here", []string{"a"}, true},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			t.Parallel()
+			a, _ := startNode(t, t.TempDir())
+			b, _ := startNode(t, t.TempDir(), a)
+			shared, files := twoFiles(t, a)
+			dir := t.TempDir()
+			lift := slowly(t, a)
+			if row.whole {
+				lift()
+			}
+			first := get(t, b, api.GetRequest{Link: shared.Link, Dir: dir, Select: row.before})
+			var before *fetch
+			if row.whole {
+				first.done(t)
+			} else {
+				first.until(t, "something came", came)
+				before = b.fetching(rootOf(t, shared.CID))
+			}
+			for _, req := range []api.GetRequest{
+				{Link: shared.Link, Dir: dir, Select: []string{"typo"}},
+				{Link: shared.Link, Dir: dir, Select: []string{"a", "b/typo"}},
+			} {
+				if r, err := b.Get(t.Context(), req, nil); api.AsError(err).Code != api.NotFound || !errors.Is(err, store.ErrNoMatch) {
+					t.Errorf("%q: %+v, %v", req.Select, r, err)
+				}
+			}
+			if before != nil && b.fetching(rootOf(t, shared.CID)) != before {
+				t.Error("the fetch that ran is another one")
+			}
+			lift()
+			got := first.done(t)
+			holds(t, filepath.Join(got.Path, "a/one.bin"), files["a/one.bin"])
+			other := api.GetRequest{Link: shared.Link, Output: filepath.Join(dir, "other"), Select: []string{"typo"}}
+			if _, err := b.Get(t.Context(), other, nil); api.AsError(err).Code != api.NotFound {
+				t.Errorf("elsewhere: %v", err)
+			}
+			if list, err := b.List(t.Context()); err != nil || len(list) != 1 || list[0].State != api.StateComplete {
+				t.Errorf("%+v, %v", list, err)
+			}
+		})
+	}
+}
+
+// Nor does it end the fetch of others while nobody knows what the share holds.
+func TestTypoBesideAnUnknownShare(t *testing.T) {
+	a, _ := startNode(t, t.TempDir())
+	b, _ := startNode(t, t.TempDir(), a)
+	tree := filepath.Join(t.TempDir(), "tree")
+	_, one := randomFile(t, tree, "a/one.bin", 1<<20+1)
+	_, two := randomFile(t, tree, "b/two.bin", 1<<20+2)
+	ref := cidOf(t, tree)
+	dir := t.TempDir()
+	searching := func(p api.Progress) bool { return p.State == api.StateSearching && p.Message != "" }
+	first := get(t, b, api.GetRequest{Link: ref, Dir: dir, Select: []string{"a"}})
+	first.until(t, "searching", searching)
+	before := b.fetching(rootOf(t, ref))
+	typo := get(t, b, api.GetRequest{Link: ref, Dir: dir, Select: []string{"typo"}})
+	typo.until(t, "searching", searching)
+	more := get(t, b, api.GetRequest{Link: ref, Dir: dir, Select: []string{"b"}})
+	more.until(t, "searching", searching)
+	if b.fetching(rootOf(t, ref)) != before {
+		t.Error("the fetch that ran is another one")
+	}
+	mustShare(t, a, tree)
+	if <-typo.over; !errors.Is(typo.err, store.ErrNoMatch) {
+		t.Errorf("%v", typo.err)
+	}
+	holds(t, filepath.Join(first.done(t).Path, "a/one.bin"), one)
+	holds(t, filepath.Join(more.done(t).Path, "b/two.bin"), two)
 }
 
 // A request for another place waits while somebody waits for the first, and then copies.

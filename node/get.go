@@ -56,6 +56,10 @@ func (n *Node) Get(ctx context.Context, req api.GetRequest, progress func(api.Pr
 		case err == nil && errors.Is(f.err, errAdjusted): // another caller wants more of it: that brings this too, to its place
 			enough = nil
 		case err == nil && f.err == nil:
+			if _, err := n.store.Match(target); err != nil {
+				f.leave()
+				return api.GetResult{}, userError(err)
+			}
 			r := f.result(start, f.share.Asked(target.Select))
 			r.Renamed = append(renamed(req, r.Path), r.Renamed...)
 			f.leave()

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"path/filepath"
@@ -21,15 +22,23 @@ import (
 // then what it brings is copied.
 func (n *Node) join(ctx context.Context, target store.Target, hints []peer.AddrInfo, progress func(api.Progress)) (*fetch, error) {
 	for {
-		f, err := n.startOrJoin(target, hints, false)
+		known, err := n.store.Match(target)
+		if err != nil {
+			return nil, userError(err)
+		}
+		f, err := n.startOrJoin(target, hints, known, false)
 		var note string
+		var until func() bool
+		report := progress
 		switch {
 		case errors.Is(err, errElsewhere):
 			note = "another `shoal get` fetches it to " + f.place() + "; it is copied from there then"
+		case errors.Is(err, errUnknown):
+			until, report = f.known, n.explained(f, progress)
 		case !errors.Is(err, errPaused):
 			return f, err
 		}
-		if err := f.await(ctx, note, progress); err != nil {
+		if err := f.await(ctx, until, note, report); err != nil {
 			return nil, err
 		}
 	}
@@ -38,9 +47,12 @@ func (n *Node) join(ctx context.Context, target store.Target, hints []peer.AddrI
 // errElsewhere is why a caller must wait: the fetch goes to another place, and others wait for it.
 var errElsewhere = errors.New("it is being fetched to another place")
 
-// startOrJoin starts a fetch or holds the one that runs. With errPaused or errElsewhere it gives a
-// fetch to wait for. kept: the node holds the new one too.
-func (n *Node) startOrJoin(target store.Target, hints []peer.AddrInfo, kept bool) (*fetch, error) {
+// errUnknown is why a caller must wait: the fetch is for other paths, and whether those of the caller are in the share is not known.
+var errUnknown = errors.New("what the share holds is not known yet")
+
+// startOrJoin starts a fetch or holds the one that runs. With errPaused, errElsewhere or errUnknown it gives a
+// fetch to wait for. known: the paths of target are in the share. kept: the node holds the new one too.
+func (n *Node) startOrJoin(target store.Target, hints []peer.AddrInfo, known, kept bool) (*fetch, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.running == nil || n.running.Err() != nil {
@@ -57,6 +69,10 @@ func (n *Node) startOrJoin(target store.Target, hints []peer.AddrInfo, kept bool
 		f.hint(hints)
 		return f, nil
 	case samePlace(f.target, target):
+		if !known { // a path that is not there would end the other callers' fetch
+			f.hint(hints)
+			return f, errUnknown
+		}
 		target = united(f.target, target)
 	case f.wanted():
 		return f, errElsewhere
@@ -160,8 +176,20 @@ func (f *fetch) place() string {
 	return filepath.Join(f.target.Dir, name)
 }
 
-// await waits for the end of a fetch that the caller does not hold.
-func (f *fetch) await(ctx context.Context, note string, progress func(api.Progress)) error {
+// known tells whether all that the share holds is known.
+func (f *fetch) known() bool {
+	f.mu.Lock()
+	d := f.d
+	f.mu.Unlock()
+	if d == nil {
+		return false
+	}
+	_, complete := d.Leaves()
+	return complete
+}
+
+// await waits until a fetch that the caller does not hold has ended, or is as it should be; until: nil is for its end alone.
+func (f *fetch) await(ctx context.Context, until func() bool, note string, progress func(api.Progress)) error {
 	tick := time.NewTicker(reportEvery)
 	defer tick.Stop()
 	for {
@@ -171,9 +199,12 @@ func (f *fetch) await(ctx context.Context, note string, progress func(api.Progre
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-tick.C:
-			if progress != nil && note != "" {
+			if until != nil && until() {
+				return nil
+			}
+			if progress != nil && (note != "" || until != nil) {
 				p := f.progress()
-				p.Message = note
+				p.Message = cmp.Or(note, p.Message)
 				progress(p)
 			}
 		}

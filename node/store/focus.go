@@ -41,10 +41,10 @@ func (d *Download) missingBytes() (missing int64) {
 }
 
 // PartOf tells whether all files that selects name are whole and durable in the unfinished download, and describes them there: Path is
-// that of the .part, whose empty files, symlinks and modes come at the end.
+// that of the .part, whose empty files, symlinks and modes come at the end. ErrNoMatch.
 func (d *Download) PartOf(ctx context.Context, selects []string) (sh Share, whole bool, err error) {
 	d.mu.RLock()
-	sh, whole = d.partOf(cleanSelects(selects))
+	sh, whole, err = d.partOf(cleanSelects(selects))
 	d.mu.RUnlock()
 	if whole {
 		err = d.Checkpoint(ctx)
@@ -53,15 +53,15 @@ func (d *Download) PartOf(ctx context.Context, selects []string) (sh Share, whol
 }
 
 // partOf is called under mu.
-func (d *Download) partOf(selects []string) (Share, bool) {
+func (d *Download) partOf(selects []string) (Share, bool, error) {
 	l := d.x.layout
-	if d.stage != running || !l.Complete() || !d.settled || len(selects) == 0 || d.wantN == d.haveN {
-		return Share{}, false
+	if d.stage != running || !l.Complete() || len(selects) == 0 {
+		return Share{}, false, nil
 	}
 	part := newSelection(d.rec.sub, selects)
 	part.follow(l.Entries())
-	if part.unmatched(l.Entries()) != nil {
-		return Share{}, false
+	if err := part.unmatched(l.Entries()); err != nil || !d.settled || d.wantN == d.haveN {
+		return Share{}, false, err
 	}
 	sh := Share{Root: d.rec.root, Name: d.rec.title(), Part: true, Path: filepath.Join(d.rec.dir, d.rec.part), Dir: d.rec.tree, State: Paused, Select: selects}
 	for i, e := range l.Entries() {
@@ -70,7 +70,7 @@ func (d *Download) partOf(selects []string) (Share, bool) {
 		}
 		for k := e.First; k < e.First+e.Leaves; k++ {
 			if !d.have.get(k) {
-				return Share{}, false
+				return Share{}, false, nil
 			}
 			sh.HaveBytes += int64(d.sizeOf(k))
 		}
@@ -78,7 +78,7 @@ func (d *Download) partOf(selects []string) (Share, bool) {
 		sh.Leaves += e.Leaves
 	}
 	sh.Size, sh.Have = sh.HaveBytes, sh.Leaves
-	return sh, true
+	return sh, true, nil
 }
 
 // Asked is the result of a fetch as who asked for selects sees it: without what was left out of the rest.

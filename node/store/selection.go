@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -99,6 +100,23 @@ func (sel *selection) unmatched(entries []chunker.Entry) error {
 		}
 	}
 	return nil
+}
+
+// Match checks that the paths of t are in its root, as far as that is known here: all of what is in it, or nothing. ErrNoMatch.
+func (s *Store) Match(t Target) (known bool, err error) {
+	sel := newSelection(cleanSub(t.Sub), cleanSelects(t.Select))
+	if sel.everything() {
+		return true, nil
+	}
+	l, err := s.Layout(t.Root)
+	if errors.Is(err, ErrNotFound) || err == nil && !l.Complete() {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	sel.follow(l.Entries())
+	return true, sel.unmatched(l.Entries())
 }
 
 // maxNamed is how many names an error about a wrong path lists.
