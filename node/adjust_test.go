@@ -269,6 +269,31 @@ func TestGetNarrowsAPausedFetch(t *testing.T) {
 	}
 }
 
+// What a daemon goes on with after a restart is what was asked for last.
+func TestRestartKeepsToThePartAskedFor(t *testing.T) {
+	a, _ := startNode(t, t.TempDir())
+	home := t.TempDir()
+	b, stop := startNode(t, home, a)
+	shared, files := twoFiles(t, a)
+	dir := t.TempDir()
+	lift := slowly(t, a)
+	g := get(t, b, api.GetRequest{Link: shared.Link, Dir: dir})
+	g.until(t, "something came", came)
+	g.pause(t)
+	atRest(t, b, shared.CID)
+	part := get(t, b, api.GetRequest{Link: shared.Link, Dir: dir, Select: []string{"b"}})
+	part.until(t, "something came", came)
+	stop()
+	<-part.over
+	b, _ = startNode(t, home, a)
+	lift()
+	atRest(t, b, shared.CID)
+	if list, err := b.List(t.Context()); err != nil || len(list) != 1 || list[0].State != api.StatePaused || list[0].Have >= list[0].Chunks {
+		t.Errorf("%+v, %v", list, err)
+	}
+	holds(t, filepath.Join(dir, "tree.part", "b/two.bin"), files["b/two.bin"])
+}
+
 // A request for less than what is being fetched ends once that has come, and the rest goes on.
 func TestGetOfAPartOfARunningFetch(t *testing.T) {
 	a, _ := startNode(t, t.TempDir())

@@ -19,7 +19,7 @@ import (
 // line with what is asked for now.
 func (s *Store) recordFor(t Target) (rec *record, fresh bool, err error) {
 	rec, err = s.record(tagDownload, t.Root)
-	if err == nil && (!rec.reaches(t) || rec.narrowedBy(t)) && rec.haveBytes == 0 {
+	if err == nil && (!rec.reaches(t) || rec.narrowedBy(t) && rec.focus == nil) && rec.haveBytes == 0 {
 		var rest []*former
 		if rest, err = s.formers(rec.id); err == nil && len(rest) == 0 { // nothing has come of it
 			err = errors.Join(s.drop(t.Root), ErrNotFound)
@@ -47,7 +47,9 @@ func (s *Store) adjust(r *record, t Target) error {
 	if !r.reaches(t) {
 		return fmt.Errorf("%w: %q of it, to %s", ErrConflict, "/"+r.sub, filepath.Join(r.dir, r.title()))
 	}
-	r.narrowed = r.narrowedBy(t)
+	if r.focus = nil; r.narrowedBy(t) {
+		r.focus = t.Select
+	}
 	selects := r.selects
 	if t.Sub != r.sub && len(selects) == 0 {
 		selects = []string{r.sub}
@@ -104,11 +106,16 @@ func (s *Store) moveRecord(r *record, t Target) error {
 func (d *Download) dropMisses(asked []string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if !d.x.layout.Complete() || !d.sel.dropMisses(asked) {
+	if !d.x.layout.Complete() {
 		return false
 	}
-	d.rec.selects, d.dirtyRec = d.sel.selects, true
-	return true
+	if d.sel.dropMisses(asked) {
+		d.rec.selects, d.dirtyRec = d.sel.selects, true
+	}
+	if d.focus != nil && len(asked) == 0 && d.focus.unmatched(d.x.layout.Entries()) != nil {
+		d.rec.focus, d.dirtyRec = nil, true // a restart goes on with all
+	}
+	return d.dirtyRec
 }
 
 // GiveUp ends a download whose fetch has failed, or that nobody waits for any more. One
@@ -125,6 +132,8 @@ func (d *Download) GiveUp(pause bool) error {
 	}
 	switch {
 	case empty && len(rest) == 0:
+		d.save.Lock() // nothing is written to the .part meanwhile
+		defer d.save.Unlock()
 		rec, err := d.s.forget(tagDownload, d.rec.root)
 		if err == nil {
 			err = errors.Join(d.dst.closeHandles(), removePart(rec))

@@ -426,9 +426,13 @@ func (d *Download) end(st stage) error {
 	return errors.Join(d.closeThere(), d.dst.close())
 }
 
-// target is what would resume the download.
+// target is what would resume the download, as far as it was asked for last.
 func (r *record) target() Target {
-	return Target{Root: r.root, Dir: r.dir, Name: r.name, Sub: r.sub, Select: r.selects, Force: r.force}
+	t := Target{Root: r.root, Dir: r.dir, Name: r.name, Sub: r.sub, Select: r.selects, Force: r.force}
+	if r.focus != nil {
+		t.Select = r.focus
+	}
+	return t
 }
 
 // path is where a share is, or the .part of a download.

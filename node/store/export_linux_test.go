@@ -11,7 +11,7 @@ func (d *Download) CrashAfterMove(ctx context.Context) error {
 	if err := d.settle(ctx, nil); err != nil {
 		return err
 	}
-	stats, err := d.dress(ctx)
+	stats, err := d.dress(ctx, d.wants)
 	if err != nil {
 		return err
 	}

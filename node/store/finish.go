@@ -93,7 +93,7 @@ func (d *Download) tryFinish(ctx context.Context) (Share, error) {
 	if d.there != nil {
 		return d.finishInto(ctx)
 	}
-	stats, err := d.dress(ctx)
+	stats, err := d.dress(ctx, d.wants)
 	if err == nil {
 		err = d.unlisted(d.dst)
 	}
@@ -106,7 +106,7 @@ func (d *Download) tryFinish(ctx context.Context) (Share, error) {
 	if err := d.checkpoint(ctx); err != nil { // empty files have a row too
 		return Share{}, err
 	}
-	if err := d.dressDirs(d.dst); err != nil { // from here on nothing in them is opened
+	if err := d.dressDirs(d.dst, d.wants); err != nil { // from here on nothing in them is opened
 		return Share{}, err
 	}
 	if err := d.dst.syncAll(len(stats)); err != nil {
@@ -131,9 +131,12 @@ func (d *Download) whole() error {
 	return nil
 }
 
-// dress makes what has no content and restores modes and times of all but directories. It
+// wants tells whether entry i is wanted.
+func (d *Download) wants(i int) bool { return d.sel.want[i] }
+
+// dress makes what has no content and restores modes and times of all but directories, of those entries that wants tells. It
 // returns the stats of the files by entry, as they stay from here on.
-func (d *Download) dress(ctx context.Context) (map[int]chunker.FileStat, error) {
+func (d *Download) dress(ctx context.Context, wants func(entry int) bool) (map[int]chunker.FileStat, error) {
 	if d.dst.tree {
 		h, err := d.dst.acquireDir("", true)
 		if err != nil {
@@ -148,7 +151,7 @@ func (d *Download) dress(ctx context.Context) (map[int]chunker.FileStat, error) 
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		if !d.sel.want[i] {
+		if !wants(i) {
 			continue
 		}
 		rel := d.sel.rel(e.Path)
@@ -174,7 +177,7 @@ func (d *Download) dress(ctx context.Context) (map[int]chunker.FileStat, error) 
 	}
 	// Symlinks last, so that nothing is ever written through one.
 	for i := len(entries) - 1; i >= 0; i-- {
-		if e := entries[i]; d.sel.want[i] && e.Kind == chunker.Symlink {
+		if e := entries[i]; wants(i) && e.Kind == chunker.Symlink {
 			if err := d.dst.symlink(d.sel.rel(e.Path), e); err != nil {
 				return nil, fsError("create symlink", d.dst.path(d.sel.rel(e.Path)), err)
 			}
@@ -183,12 +186,12 @@ func (d *Download) dress(ctx context.Context) (map[int]chunker.FileStat, error) 
 	return stats, nil
 }
 
-// dressDirs restores modes and times of directories, deepest first, so that they hold.
-func (d *Download) dressDirs(t *dest) error {
+// dressDirs restores modes and times of directories that wants tells, deepest first, so that they hold.
+func (d *Download) dressDirs(t *dest, wants func(entry int) bool) error {
 	entries := d.x.layout.Entries()
 	for i := len(entries) - 1; i >= 0; i-- {
 		e := entries[i]
-		if !d.sel.want[i] || e.Kind != chunker.Dir || (!e.HasMode && e.ModTime.IsZero()) {
+		if !wants(i) || e.Kind != chunker.Dir || (!e.HasMode && e.ModTime.IsZero()) {
 			continue
 		}
 		rel := d.sel.rel(e.Path)

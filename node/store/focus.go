@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 	"slices"
 
@@ -40,28 +41,71 @@ func (d *Download) missingBytes() (missing int64) {
 	return missing
 }
 
-// PartOf tells whether all files that selects name are whole and durable in the unfinished download, and describes them there: Path is
-// that of the .part, whose empty files, symlinks and modes come at the end. ErrNoMatch.
+// PartOf tells whether all that selects name is in the unfinished download as it is to be, and durable, and describes it there: Path is
+// that of the .part. ErrNoMatch.
 func (d *Download) PartOf(ctx context.Context, selects []string) (sh Share, whole bool, err error) {
+	d.save.Lock()
+	defer d.save.Unlock()
 	d.mu.RLock()
-	sh, whole, err = d.partOf(cleanSelects(selects))
+	sh, part, err := d.partOf(cleanSelects(selects))
 	d.mu.RUnlock()
-	if whole {
-		err = d.Checkpoint(ctx)
+	if part == nil || err != nil {
+		return Share{}, false, err
 	}
-	return sh, whole && err == nil, err
+	err = d.finishPart(ctx, part)
+	if errors.Is(err, ErrIncomplete) { // another program touched it: Finish tells, or it is fetched again
+		return Share{}, false, nil
+	}
+	return sh, err == nil, d.dirGone(err)
+}
+
+// finishPart does for a part what Finish does for the whole: it adds what has no content, restores modes and times, looks at what
+// another program may have touched, and syncs. What is at the destination already is left alone.
+func (d *Download) finishPart(ctx context.Context, part *selection) error {
+	entries := d.x.layout.Entries()
+	wants := func(i int) bool {
+		if _, kept := d.keptAt(i); kept || !part.want[i] || !d.sel.want[i] {
+			return false
+		}
+		if d.there == nil || entries[i].Kind == chunker.File {
+			return true
+		}
+		same, err := d.there.looksLike(d.sel.rel(entries[i].Path), entries[i])
+		return !same || err != nil
+	}
+	stats, err := d.dress(ctx, wants)
+	if err == nil {
+		err = d.vouch(ctx, stats)
+	}
+	if err != nil {
+		return err
+	}
+	d.mu.Lock()
+	for i := range stats {
+		d.files[i].rowed = false
+		d.dirty[i] = struct{}{}
+	}
+	d.mu.Unlock()
+	if err := d.checkpoint(ctx); err != nil {
+		return err
+	}
+	if err := d.dressDirs(d.dst, wants); err != nil {
+		return err
+	}
+	d.dst.dirs.shrink() // their modes may shut them to what is open
+	return d.dst.syncAll(len(entries))
 }
 
 // partOf is called under mu.
-func (d *Download) partOf(selects []string) (Share, bool, error) {
+func (d *Download) partOf(selects []string) (Share, *selection, error) {
 	l := d.x.layout
 	if d.stage != running || !l.Complete() || len(selects) == 0 {
-		return Share{}, false, nil
+		return Share{}, nil, nil
 	}
 	part := newSelection(d.rec.sub, selects)
 	part.follow(l.Entries())
 	if err := part.unmatched(l.Entries()); err != nil || !d.settled || d.wantN == d.haveN {
-		return Share{}, false, err
+		return Share{}, nil, err
 	}
 	sh := Share{Root: d.rec.root, Name: d.rec.title(), Part: true, Path: filepath.Join(d.rec.dir, d.rec.part), Dir: d.rec.tree, State: Paused, Select: selects}
 	for i, e := range l.Entries() {
@@ -70,7 +114,7 @@ func (d *Download) partOf(selects []string) (Share, bool, error) {
 		}
 		for k := e.First; k < e.First+e.Leaves; k++ {
 			if !d.have.get(k) {
-				return Share{}, false, nil
+				return Share{}, nil, nil
 			}
 			sh.HaveBytes += int64(d.sizeOf(k))
 		}
@@ -78,7 +122,7 @@ func (d *Download) partOf(selects []string) (Share, bool, error) {
 		sh.Leaves += e.Leaves
 	}
 	sh.Size, sh.Have = sh.HaveBytes, sh.Leaves
-	return sh, true, nil
+	return sh, part, nil
 }
 
 // Asked is the result of a fetch as who asked for selects sees it: without what was left out of the rest.

@@ -55,7 +55,7 @@ type record struct {
 
 	excludes []string // share: patterns of the names inside it that were left out
 
-	narrowed bool // download: less is asked for than it is for; not stored
+	focus []string // download: what was asked for last, where that is less than what it is for
 
 	written *written // download that was forgotten: what may lie in its .part; not stored
 }
@@ -94,6 +94,9 @@ func (r *record) encode() []byte {
 	e.uint(r.partDevice)
 	e.string(r.leftOut)
 	e.strings(r.excludes)
+	if len(r.focus) > 0 {
+		e.strings(r.focus)
+	}
 	return e.buf
 }
 
@@ -132,6 +135,11 @@ func decodeRecord(b []byte) (*record, error) {
 	if version > 1 {
 		r.partDevice, r.leftOut = d.uint(), d.string()
 		r.excludes = d.strings()
+	}
+	if version > 1 && len(d.buf) > 0 {
+		if r.focus = d.strings(); len(r.focus) == 0 {
+			d.fail(errors.New("nothing is asked for"))
+		}
 	}
 	if err := d.end(); err != nil {
 		return nil, fmt.Errorf("decode record: %w", err)

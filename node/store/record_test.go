@@ -65,6 +65,23 @@ func TestRecordFormat(t *testing.T) {
 	}
 }
 
+// TestRecordFocus: what a download was asked for last is written only where there is something.
+func TestRecordFocus(t *testing.T) {
+	plain := &record{id: 1, state: Paused}
+	want := *plain
+	want.focus = []string{"x"}
+	wire := append(plain.encode(), 1, 1, 'x')
+	if got := want.encode(); !bytes.Equal(got, wire) {
+		t.Errorf("encoded %x, want %x", got, wire)
+	}
+	if got, err := decodeRecord(wire); err != nil || !reflect.DeepEqual(got, &want) {
+		t.Errorf("decoded %+v, %v", got, err)
+	}
+	if _, err := decodeRecord(append(plain.encode(), 0)); err == nil {
+		t.Error("an empty list was read, which is not written")
+	}
+}
+
 // TestVersion1 reads what shoal wrote before rows held a time of change and a device.
 func TestVersion1(t *testing.T) {
 	got, err := decodeRow(keyFile(tagFile, 1, 7, 9), unhex(t, `01 01 01 61  05 02 02  03 02 05`))

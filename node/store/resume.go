@@ -336,7 +336,7 @@ func (d *Download) load(rec *record) error {
 	defer d.mu.Unlock()
 	d.rec, d.x = rec, x
 	d.sel, d.reps = newSelection(rec.sub, rec.selects), newRepeats(x.layout)
-	if rec.narrowed {
+	if rec.focus != nil {
 		d.focus = newSelection(rec.sub, d.asked)
 	}
 	if err := d.s.replay(x, nowhere); err != nil {
