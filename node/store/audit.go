@@ -203,9 +203,10 @@ func (a *audit) verify(ctx context.Context, places []*record, full bool, progres
 	for _, rec := range places {
 		if a.chosen[rec.id] != nil && len(a.misses[rec.id]) == 0 && !a.unsure[rec.id] {
 			sum.Files, sum.OK = sum.Files+a.files[rec.id], sum.OK+a.files[rec.id]
-			continue
+		} else if err := a.s.verifyPlace(ctx, rec, full, &sum, progress); err != nil {
+			return sum, err
 		}
-		if err := a.s.verifyPlace(ctx, rec, full, &sum, progress); err != nil {
+		if err := a.s.verifyBare(ctx, rec, &sum); err != nil {
 			return sum, err
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"runtime"
 
 	"shoal/chunker"
 
@@ -71,33 +70,6 @@ func (s *Store) sharedAt(ctx context.Context, t Target, final string) (Share, bo
 	}
 	same, err := s.hasBare(rec)
 	return rec.share(), same, err
-}
-
-// hasBare tells whether what has no content is at a place of a share: directories, and symlinks as they were. The rows tell of files only.
-func (s *Store) hasBare(rec *record) (bool, error) {
-	if !rec.tree && rec.files > 0 {
-		return true, nil
-	}
-	l, err := s.layout(rec)
-	if err != nil {
-		return false, err
-	}
-	sel := newSelection(rec.sub, rec.selects)
-	sel.follow(l.Entries())
-	for i, e := range l.Entries() {
-		if !sel.want[i] || e.Kind == chunker.File || e.Kind == chunker.Symlink && runtime.GOOS == "windows" {
-			continue
-		}
-		at := filepath.Join(rec.path(), filepath.FromSlash(sel.rel(e.Path)))
-		fi, err := chunker.LstatPath(at)
-		if err != nil || fi.IsDir() != (e.Kind == chunker.Dir) {
-			return false, nil
-		}
-		if target, err := chunker.ReadlinkPath(at); e.Kind == chunker.Symlink && (err != nil || target != e.Target) {
-			return false, nil
-		}
-	}
-	return true, nil
 }
 
 // prove hashes the files of a place of which their stat does not prove that they are what was recorded, and returns the record as it is then.

@@ -22,8 +22,8 @@ import (
 // Verify hashes the files of a share, at each of its places, again, chunk by chunk: with full all of them, else
 // only those whose stat changed or proves nothing, whose chunks were found damaged, or that did not fit
 // before. Files whose content is what it was are referenced with their new stat and
-// served again; of the others the chunks that still match are served. progress is told
-// the bytes hashed so far. ErrNotFound.
+// served again; of the others the chunks that still match are served. Directories and symlinks that are not as they were
+// are told too. progress is told the bytes hashed so far. ErrNotFound.
 func (s *Store) Verify(ctx context.Context, root cid.Cid, full bool, progress func(bytes int64)) (VerifyReport, error) {
 	places, err := s.placesOf(root, false)
 	if err == nil && len(places) == 0 {
@@ -33,6 +33,9 @@ func (s *Store) Verify(ctx context.Context, root cid.Cid, full bool, progress fu
 	for _, rec := range places {
 		if err == nil {
 			err = s.verifyPlace(ctx, rec, full, &sum, progress)
+		}
+		if err == nil {
+			err = s.verifyBare(ctx, rec, &sum)
 		}
 	}
 	if err != nil {
