@@ -64,6 +64,7 @@ func (n *Node) Share(ctx context.Context, req api.ShareRequest, progress func(ap
 	if err != nil {
 		return result, userError(err)
 	}
+	result.Gone = imp.Gone()
 	if c := imp.Changes(); c != nil && c.Replaced.Defined() {
 		if req.Limits == nil {
 			req.Limits = n.rooted.of(c.Replaced) // the path is still that share

@@ -115,7 +115,7 @@ func verifyResult(cid, name, path string, bytes int64, checked store.VerifyRepor
 	r := api.VerifyResult{
 		CID: cid, Name: name, Path: path, OK: len(checked.Bad) == 0,
 		Files: int64(checked.Files), Bytes: bytes, Checked: checked.Bytes,
-		IssueCount: int64(len(checked.Bad)),
+		IssueCount: int64(len(checked.Bad)), GonePlaces: checked.Gone,
 	}
 	if r.Gone = !r.OK; r.Gone { // all that is wrong is that nothing is at one path any more
 		r.Path = checked.Bad[0].Place

@@ -20,7 +20,7 @@ has fetched it is reachable. Without a running daemon it goes on serving until C
 One path is one share: sharing a path again replaces what was shared there, says what has changed, and reads only files whose size, times
 or inode changed. The version before is served for another day to those who ask for it, as far as its files are still there; it is not
 listed or announced. The same content at a second path is a second place of the same share: it is served from any place where it is
-right, and a new --name is taken.
+right, and a new --name is taken. It replaces a place where nothing is any more, unless its disk is not mounted.
 
 Hidden files are shared too; it says how many there are, and which look like passwords or private keys. --exclude leaves names out, as
 lines of a .gitignore file do; so does a file .shoalignore in any directory, which must be a file that can be read. What --exclude and
@@ -128,6 +128,7 @@ func (c *call) shareOne(ctx context.Context, s api.Service, path string) (done b
 		c.note("%s: %s, %s, indexed in %s", printable(res.Name), count(res.Files, "file"), size(res.Size), duration(res.Seconds))
 	}
 	c.sayChanges(res)
+	c.sayGone(res)
 	c.sayIncluded(res)
 	c.printf("%s\n", res.Link)
 	return true, c.shared(path, res)
@@ -212,6 +213,15 @@ func excludeFlag() cli.Flag {
 
 func skipFlag() cli.Flag {
 	return &cli.BoolFlag{Name: "skip-unreadable", Usage: "leaving out what cannot be read or shared is no error"}
+}
+
+// sayGone tells which paths of the same content are forgotten, since nothing is there any more.
+func (c *call) sayGone(res api.ShareResult) {
+	for _, path := range res.Gone {
+		if !c.quiet {
+			c.note("it replaces %s, where nothing is any more", printable(path))
+		}
+	}
 }
 
 // sayChanges tells what sharing a path again found.

@@ -13,7 +13,8 @@ func verifyVerb() verb {
 		name: "verify", args: "[CID|NAME|PATH]…", short: "check that shared files are what they were",
 		about: `Compares the named shares, or all, with their files, and says which are changed, damaged or missing. Files whose size and times are as recorded
 are hashed only with --full, or where the disk does not tell when a file was changed (FAT, exFAT). Of each share the first problems are listed and the
-rest is counted. Unfinished downloads are passed over: their chunks are checked as they arrive. It works without a daemon too. With --json: one object a share.`,
+rest is counted. Unfinished downloads are passed over: their chunks are checked as they arrive. A path where nothing is any more is only noted where
+the same content is whole at another one. It works without a daemon too. With --json: one object a share.`,
 		examples: []string{"shoal verify", "shoal verify --full photos"},
 		exits:    []int{exitContent, exitDaemon},
 		flags:    []cli.Flag{&cli.BoolFlag{Name: "full", Usage: "hash every file"}},
@@ -116,6 +117,11 @@ func (c *call) sayVerified(res api.VerifyResult) {
 		c.printf("         if it was moved, `shoal mv %s NEWPATH` tells shoal where it is now; `shoal rm %[1]s` forgets it\n", quoted(res.Path))
 	default:
 		c.sayProblems(res)
+	}
+	for _, path := range res.GonePlaces {
+		if !c.json {
+			c.note("note: %s is whole, but no longer at %s: `shoal rm %s` forgets that path", printable(res.Name), printable(path), quoted(path))
+		}
 	}
 }
 

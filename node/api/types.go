@@ -45,6 +45,7 @@ type ShareResult struct {
 	Secrets      []string `json:"secrets,omitempty"` // files that look like passwords or private keys, by path, at most MaxListed
 
 	Changes *Changes `json:"changes,omitempty"` // where something else was shared at the path before
+	Gone    []string `json:"gone,omitempty"`    // other paths of the same content where nothing is any more: they are forgotten
 
 	Findable *Findable `json:"findable,omitempty"` // where ShareRequest.Wait asked for it
 }
@@ -360,6 +361,9 @@ type VerifyResult struct {
 	Seconds    float64 `json:"seconds"`
 	IssueCount int64   `json:"issue_count,omitempty"`
 	Issues     []Issue `json:"issues,omitempty"` // at most MaxListed
+
+	// GonePlaces are paths of the share where nothing is any more, though their disk is there. It is whole at another one, so that this is no issue.
+	GonePlaces []string `json:"gone_places,omitempty"`
 }
 
 // MoveRequest tells that shared files were moved.

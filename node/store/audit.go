@@ -183,7 +183,7 @@ func (s *Store) VerifyAll(ctx context.Context, full bool, each func(Share, Verif
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if hashed += report.Bytes; report.OK < report.Files || report.Bytes > 0 || err != nil {
+		if hashed += report.Bytes; report.OK < report.Files || report.Bytes > 0 || len(report.Gone) > 0 || err != nil {
 			now, perr := s.placesOf(places[0].root, false)
 			if perr == nil && len(now) == 0 {
 				continue // removed meanwhile
@@ -200,15 +200,11 @@ func (s *Store) VerifyAll(ctx context.Context, full bool, each func(Share, Verif
 
 // verify is Verify of one share, each place of it that the audit did not find to fit.
 func (a *audit) verify(ctx context.Context, places []*record, full bool, progress func(int64)) (sum VerifyReport, err error) {
-	for _, rec := range places {
+	return a.s.eachPlace(ctx, places, progress, func(rec *record, report *VerifyReport, progress func(int64)) error {
 		if a.chosen[rec.id] != nil && len(a.misses[rec.id]) == 0 && !a.unsure[rec.id] {
-			sum.Files, sum.OK = sum.Files+a.files[rec.id], sum.OK+a.files[rec.id]
-		} else if err := a.s.verifyPlace(ctx, rec, full, &sum, progress); err != nil {
-			return sum, err
+			report.Files, report.OK = a.files[rec.id], a.files[rec.id]
+			return nil
 		}
-		if err := a.s.verifyBare(ctx, rec, &sum); err != nil {
-			return sum, err
-		}
-	}
-	return sum, nil
+		return a.s.verifyPlace(ctx, rec, full, report, progress)
+	})
 }

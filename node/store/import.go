@@ -32,6 +32,7 @@ type Import struct {
 
 	prior   *prior   // what lay at the path, once Known has looked; may be nil
 	changes *Changes // set by Commit where something lay there
+	gone    []string // set by Commit
 
 	once sync.Once
 }
@@ -59,6 +60,9 @@ func (im *Import) Known(path string) (func(path string, is chunker.FileStat) fun
 
 // Changes is what Commit found beside what was shared at the path before; nil: nothing was, or Known was not called.
 func (im *Import) Changes() *Changes { return im.changes }
+
+// Gone are the other places of the root where nothing was any more. Commit has forgotten them.
+func (im *Import) Gone() []string { return im.gone }
 
 // PutNode keeps an inner node until Commit. It has the signature of Build's put.
 func (im *Import) PutNode(c cid.Cid, block []byte) error {
@@ -139,6 +143,14 @@ func (im *Import) Commit(ctx context.Context, t *chunker.Tree, path, name string
 	return sh, nil
 }
 
+// settled is the share of rec, which is whole, as it is seen from there, once the places of its root that are gone are forgotten.
+func (im *Import) settled(rec *record) (sh Share, err error) {
+	if im.gone, err = im.s.dropGone(rec); err != nil {
+		return Share{}, err
+	}
+	return im.s.shareAt(rec)
+}
+
 func (im *Import) commit(ctx context.Context, t *chunker.Tree, path, name string) (Share, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -177,7 +189,7 @@ func (im *Import) commit(ctx context.Context, t *chunker.Tree, path, name string
 		return Share{}, err
 	}
 	im.id = 0 // no longer garbage
-	return im.s.shareAt(rec)
+	return im.settled(rec)
 }
 
 // named is the name of a place, which is that of its path unless it was given.
@@ -229,7 +241,7 @@ func (im *Import) keepPlace(ctx context.Context, root cid.Cid, path, name string
 			return Share{}, false, err
 		}
 	}
-	sh, err := s.shareAt(rec)
+	sh, err := im.settled(rec)
 	return sh, err == nil, err
 }
 

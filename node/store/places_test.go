@@ -488,3 +488,67 @@ func TestMoveSome(t *testing.T) {
 		t.Errorf("what is left: %+v, %v", moved, err)
 	}
 }
+
+// TestPlaceThatIsGone: nothing at a path is no issue where the root is whole at another one, and sharing that forgets the path, but only
+// while the disk that it was on is there.
+func TestPlaceThatIsGone(t *testing.T) {
+	far := otherDisk(t)
+	if far == "" {
+		t.Skip("there is no second file system to write to (/dev/shm)")
+	}
+	dir := t.TempDir()
+	mount, near, copied := filepath.Join(dir, "mount"), filepath.Join(dir, "near", "film"), filepath.Join(dir, "copy")
+	if err := errors.Join(os.Symlink(far, mount), os.Mkdir(filepath.Dir(near), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	away := filepath.Join(mount, "film")
+	s := open(t, t.TempDir(), always())
+	var root cid.Cid
+	for _, path := range []string{away, near, copied} {
+		if err := os.WriteFile(path, content(3, 2<<20), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		root = share(t, s, path, chunker.Config{}).Root
+	}
+	if err := errors.Join(os.RemoveAll(filepath.Dir(near)), os.Remove(mount), os.Mkdir(mount, 0o755)); err != nil { // the disk is unmounted
+		t.Fatal(err)
+	}
+	check := func(gone ...string) {
+		t.Helper()
+		r, err := s.Verify(t.Context(), root, false, nil)
+		if err != nil || !slices.Equal(r.Gone, gone) || len(r.Bad) != 1 || r.Bad[0].Place != away {
+			t.Errorf("%+v, %v", r, err)
+		}
+		err = s.VerifyAll(t.Context(), false, func(_ store.Share, all store.VerifyReport, err error) error {
+			if all.Bytes = r.Bytes; !reflect.DeepEqual(all, r) {
+				t.Errorf("of all: %+v, %v", all, err)
+			}
+			return err
+		}, nil)
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	check(near)
+	im := s.Import()
+	tree, err := chunker.Build(t.Context(), copied, chunker.Config{}, im.PutNode)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sh, err := im.Commit(t.Context(), tree, copied, ""); err != nil || len(sh.Places) != 2 || !slices.Equal(im.Gone(), []string{near}) {
+		t.Errorf("%+v, %v, %v", sh.Places, im.Gone(), err)
+	}
+	check()
+	if err := os.Remove(copied); err != nil { // now nothing is whole
+		t.Fatal(err)
+	}
+	if r, err := s.Verify(t.Context(), root, false, nil); err != nil || len(r.Bad) != 2 || r.Gone != nil {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if err := errors.Join(os.Remove(mount), os.Symlink(far, mount)); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := s.Verify(t.Context(), root, false, nil); err != nil || len(r.Bad) != 0 || !slices.Equal(r.Gone, []string{copied}) {
+		t.Errorf("mounted again: %+v, %v", r, err)
+	}
+}

@@ -166,4 +166,5 @@ type VerifyReport struct {
 	OK    int   // of these
 	Bytes int64 // re-hashed
 	Bad   []FileReport
+	Gone  []string // places where nothing is any more, of a share that is whole at another one: they count for nothing above
 }

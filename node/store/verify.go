@@ -30,13 +30,10 @@ func (s *Store) Verify(ctx context.Context, root cid.Cid, full bool, progress fu
 		err = fmt.Errorf("%w: %s", ErrNotFound, root)
 	}
 	var sum VerifyReport
-	for _, rec := range places {
-		if err == nil {
-			err = s.verifyPlace(ctx, rec, full, &sum, progress)
-		}
-		if err == nil {
-			err = s.verifyBare(ctx, rec, &sum)
-		}
+	if err == nil {
+		sum, err = s.eachPlace(ctx, places, progress, func(rec *record, report *VerifyReport, progress func(int64)) error {
+			return s.verifyPlace(ctx, rec, full, report, progress)
+		})
 	}
 	if err != nil {
 		return sum, fmt.Errorf("verify %s: %w", root, err)
