@@ -66,6 +66,8 @@ type Tree struct {
 	Size  int64               // bytes of file content
 	Files int                 // regular files
 	Stats map[string]FileStat // by Entry.Path; "" for a lone file
+
+	Ignored []string // paths of ignore files that were followed and are left out themselves
 }
 
 // Build hashes the file or directory tree at path. put gets every inner node

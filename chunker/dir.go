@@ -158,7 +158,11 @@ func (b *builder) chosen(d *dirNode, entries []fs.DirEntry) ([]fs.DirEntry, erro
 	}
 	return slices.DeleteFunc(entries, func(e fs.DirEntry) bool {
 		rel := joinRel(d.rel, e.Name())
-		return b.cfg.NoHidden && strings.HasPrefix(e.Name(), ".") || b.cfg.Ignore.leavesOut(rel, e.IsDir()) || d.ignore.leavesOut(rel, e.IsDir())
+		out := b.cfg.NoHidden && strings.HasPrefix(e.Name(), ".") || b.cfg.Ignore.leavesOut(rel, e.IsDir()) || d.ignore.leavesOut(rel, e.IsDir())
+		if out && e.Name() == IgnoreFile {
+			b.tree.Ignored = append(b.tree.Ignored, rel)
+		}
+		return out
 	}), nil
 }
 

@@ -374,7 +374,7 @@ func (d *Download) recordShare(ctx context.Context, final string, stats map[int]
 	if here, err := d.s.placeAt(final); err != nil {
 		return Share{}, err
 	} else if here != nil {
-		rec.excludes = here.excludes // a new version of a share leaves out what the one before did, when it is shared again
+		rec.excludes, rec.ignores = here.excludes, here.ignores // a new version of a share leaves out what the one before did, when it is shared again
 	}
 	if stats != nil {
 		if err := d.putRows(stats); err != nil {

@@ -156,7 +156,7 @@ func (im *Import) commit(ctx context.Context, t *chunker.Tree, path, name string
 	if err != nil {
 		return Share{}, err
 	}
-	if sh, ok, err := im.keepPlace(ctx, t.Root, path, name); ok || err != nil {
+	if sh, ok, err := im.keepPlace(ctx, t, path, name); ok || err != nil {
 		if im.prior != nil {
 			im.changes = &Changes{Unchanged: sh.Files}
 		}
@@ -168,7 +168,7 @@ func (im *Import) commit(ctx context.Context, t *chunker.Tree, path, name string
 	rec := &record{
 		root: t.Root, id: im.id, name: named(name, path), bases: []string{path}, state: Complete,
 		tree: t.Dir, complete: true, all: true, size: t.Size, haveBytes: t.Size,
-		added: time.Now().UnixNano(), excludes: im.excludes,
+		added: time.Now().UnixNano(), excludes: im.excludes, ignores: t.Ignored,
 	}
 	layout, err := im.writeRows(ctx, t, rec)
 	if err != nil {
@@ -212,8 +212,8 @@ func (s *Store) shareAt(rec *record) (Share, error) {
 }
 
 // keepPlace answers a Commit of a root that lies at path already, all of it as it was. A name is taken, and what is left out from now on.
-func (im *Import) keepPlace(ctx context.Context, root cid.Cid, path, name string) (Share, bool, error) {
-	s := im.s
+func (im *Import) keepPlace(ctx context.Context, t *chunker.Tree, path, name string) (Share, bool, error) {
+	s, root := im.s, t.Root
 	rec, err := s.placeOf(root, path)
 	if errors.Is(err, ErrNotFound) {
 		return Share{}, false, nil
@@ -230,8 +230,8 @@ func (im *Import) keepPlace(ctx context.Context, root cid.Cid, path, name string
 		}
 		rec.name = name
 	}
-	if !slices.Equal(rec.excludes, im.excludes) {
-		rec.excludes = im.excludes
+	if !slices.Equal(rec.excludes, im.excludes) || !slices.Equal(rec.ignores, t.Ignored) {
+		rec.excludes, rec.ignores = im.excludes, t.Ignored
 		err := s.change(nil, func(p *placing) error {
 			putRecord(p.b, rec.tag, rec)
 			p.alias(rec)

@@ -106,10 +106,13 @@ func (p *prior) changes(l *chunker.Layout) (c Changes) {
 
 // ignoreGone lists the ignore files that are no longer there, in directories that are.
 func (p *prior) ignoreGone(l *chunker.Layout) (gone []string) {
+	files := slices.Clone(p.rec.ignores)
 	for rel := range p.rows {
-		if path.Base(rel) != chunker.IgnoreFile {
-			continue
+		if path.Base(rel) == chunker.IgnoreFile {
+			files = append(files, rel)
 		}
+	}
+	for _, rel := range files {
 		file := filepath.Join(p.rec.path(), filepath.FromSlash(rel))
 		if _, err := chunker.LstatPath(file); !errors.Is(err, fs.ErrNotExist) {
 			continue

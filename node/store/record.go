@@ -55,6 +55,8 @@ type record struct {
 
 	excludes []string // share: patterns of the names inside it that were left out
 
+	ignores []string // share: ignore files that were followed and are not part of it
+
 	focus []string // download: what was asked for last, where that is less than what it is for
 
 	written *written // download that was forgotten: what may lie in its .part; not stored
@@ -94,8 +96,9 @@ func (r *record) encode() []byte {
 	e.uint(r.partDevice)
 	e.string(r.leftOut)
 	e.strings(r.excludes)
-	if len(r.focus) > 0 {
+	if len(r.focus)+len(r.ignores) > 0 {
 		e.strings(r.focus)
+		e.strings(r.ignores)
 	}
 	return e.buf
 }
@@ -137,8 +140,8 @@ func decodeRecord(b []byte) (*record, error) {
 		r.excludes = d.strings()
 	}
 	if version > 1 && len(d.buf) > 0 {
-		if r.focus = d.strings(); len(r.focus) == 0 {
-			d.fail(errors.New("nothing is asked for"))
+		if r.focus, r.ignores = d.strings(), d.strings(); len(r.focus)+len(r.ignores) == 0 {
+			d.fail(errors.New("an end that says nothing"))
 		}
 	}
 	if err := d.end(); err != nil {

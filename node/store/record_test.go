@@ -65,20 +65,28 @@ func TestRecordFormat(t *testing.T) {
 	}
 }
 
-// TestRecordFocus: what a download was asked for last is written only where there is something.
-func TestRecordFocus(t *testing.T) {
+// TestRecordEnd: what a download was asked for last, and which ignore files a share has beside it, is written only where there is something.
+func TestRecordEnd(t *testing.T) {
 	plain := &record{id: 1, state: Paused}
-	want := *plain
-	want.focus = []string{"x"}
-	wire := append(plain.encode(), 1, 1, 'x')
-	if got := want.encode(); !bytes.Equal(got, wire) {
-		t.Errorf("encoded %x, want %x", got, wire)
+	for _, row := range []struct {
+		focus, ignores []string
+		end            []byte
+	}{
+		{[]string{"x"}, nil, []byte{1, 1, 'x', 0}},
+		{nil, []string{"y"}, []byte{0, 1, 1, 'y'}},
+	} {
+		want := *plain
+		want.focus, want.ignores = row.focus, row.ignores
+		wire := append(plain.encode(), row.end...)
+		if got := want.encode(); !bytes.Equal(got, wire) {
+			t.Errorf("encoded %x, want %x", got, wire)
+		}
+		if got, err := decodeRecord(wire); err != nil || !reflect.DeepEqual(got, &want) {
+			t.Errorf("decoded %+v, %v", got, err)
+		}
 	}
-	if got, err := decodeRecord(wire); err != nil || !reflect.DeepEqual(got, &want) {
-		t.Errorf("decoded %+v, %v", got, err)
-	}
-	if _, err := decodeRecord(append(plain.encode(), 0)); err == nil {
-		t.Error("an empty list was read, which is not written")
+	if _, err := decodeRecord(append(plain.encode(), 0, 0)); err == nil {
+		t.Error("two empty lists were read, which are not written")
 	}
 }
 
