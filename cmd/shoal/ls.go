@@ -169,7 +169,7 @@ func (c *call) sayChanged(shares []api.Share) {
 		told++
 	}
 	if told > listedProblems {
-		c.note("and %d more; `shoal verify` tells what is wrong with each", told-listedProblems)
+		c.note("and %d more; `shoal ls --json` has the reason of each", told-listedProblems) // verify passes over what waits
 	}
 }
 
