@@ -1,11 +1,14 @@
 package node
 
 import (
+	"errors"
 	"path"
+	"path/filepath"
 	"strings"
 
 	"shoal/chunker"
 	"shoal/node/api"
+	"shoal/node/store"
 )
 
 // maxHops bounds the symlinks on the way to a file.
@@ -81,12 +84,15 @@ func (f *finder) missing() error {
 	return api.Errorf(api.NotFound, "there is no %q in it", f.want).WithHint("`shoal ls CID` lists what is in a share.")
 }
 
-// catRef reads what to read: a link of any form, or the name of a share, a path in
-// it behind.
+// catRef reads what to read: a link of any form, the name of a share, a path in
+// it behind, or the absolute path of what is shared or of a file in it.
 func (n *Node) catRef(ref string) (chunker.Link, error) {
 	link, err := parseLink(ref)
 	if err == nil {
 		return link, nil
+	}
+	if filepath.IsAbs(ref) && !strings.HasPrefix(ref, "/ipfs/") && !strings.HasPrefix(ref, "/ipns/") {
+		return n.catPath(filepath.Clean(ref))
 	}
 	name, sub, _ := strings.Cut(ref, "/")
 	if _, notName := parseLink(name); notName == nil || strings.Contains(ref, "://") || name == "" {
@@ -101,4 +107,28 @@ func (n *Node) catRef(ref string) (chunker.Link, error) {
 	}
 	return link, api.Errorf(api.Invalid, "neither a link nor the name of a share (%w)", err).
 		WithHint("A link looks like ipfs://CID?filename=… or CID/PATH; `shoal ls` lists the shares.")
+}
+
+// catPath finds an absolute path in what is shared at it, or above it.
+func (n *Node) catPath(file string) (chunker.Link, error) {
+	for at := file; ; at = filepath.Dir(at) {
+		root, err := n.store.RootAt(at)
+		if err == nil {
+			s, err := n.store.Share(root)
+			if err != nil {
+				return chunker.Link{}, userError(err)
+			}
+			sub := ""
+			if s.Path == at {
+				sub = s.Sub
+			}
+			return chunker.Link{Root: root, Path: path.Join(sub, filepath.ToSlash(strings.TrimPrefix(file[len(at):], string(filepath.Separator))))}, nil
+		}
+		if !errors.Is(err, store.ErrNotFound) {
+			return chunker.Link{}, userError(err)
+		}
+		if at == filepath.Dir(at) {
+			return chunker.Link{}, api.Errorf(api.Invalid, "nothing is shared at %s, or above it", file).WithHint("`shoal ls` lists the shares.")
+		}
+	}
 }

@@ -18,8 +18,9 @@ import (
 
 func catVerb() verb {
 	return verb{
-		name: "cat", args: "LINK|CID[/PATH]|NAME[/PATH]", short: "write a file to stdout while it is fetched",
-		about: `Writes one file in order while it comes from everyone who has it. Each byte is checked before it is written. Nothing is kept: what is here
+		name: "cat", args: "LINK|CID[/PATH]|NAME[/PATH]|PATH", short: "write a file to stdout while it is fetched",
+		about: `Writes one file in order while it comes from everyone who has it. Each byte is checked before it is written. PATH is that of a shared
+file, or of one in a shared directory. Nothing is kept: what is here
 already is read from here, the rest is fetched a little ahead of whoever reads stdout, no faster than that. Ending the reader, as head does, ends
 the fetch. With a running daemon the --limit flags limit this transfer while it runs.`,
 		examples: []string{
@@ -86,15 +87,34 @@ func (c *call) cat(ctx context.Context, req api.CatRequest, out *paced) (err err
 	}
 	defer c.leave(s, &err)
 	p := c.catProgress(brief(req.Link))
-	_, err = s.Cat(work, req, out, func(now api.Progress) {
-		out.note(now)
-		p.update(now)
-	})
+	what := brief(req.Link)
+	read := func() error {
+		_, err := s.Cat(work, req, out, func(now api.Progress) {
+			out.note(now)
+			p.update(now)
+		})
+		return err
+	}
+	err = read()
+	if full, ok := fileAt(req.Link); ok && err != nil && (api.AsError(err).Code == api.Invalid || api.AsError(err).Code == api.NotFound) {
+		req.Link = full // then it is meant as a path
+		err = read()
+	}
 	p.done()
 	if err != nil {
-		return cannot("read", brief(req.Link), because(work, err))
+		return cannot("read", what, because(work, err))
 	}
 	return nil
+}
+
+// fileAt is the absolute path of what arg names in the file system, where it was not given so.
+func fileAt(arg string) (string, bool) {
+	full, err := abs(arg)
+	if err != nil || full == arg {
+		return "", false
+	}
+	_, err = os.Lstat(full)
+	return full, err == nil
 }
 
 // catProgress shows progress, but where the file itself is shown only what it waits for.
