@@ -13,7 +13,7 @@ import (
 	"shoal/chunker"
 )
 
-var errForeign = fmt.Errorf("%w: another program made it; run the same command again", ErrExists)
+var errForeign = fmt.Errorf("%w: another program made it", ErrExists)
 
 // owner tells our .part from a file or directory of that name that somebody else makes.
 // Firefox, for one, downloads to NAME.part too.

@@ -129,6 +129,12 @@ func (s *Store) unclaim(root cid.Cid) {
 	defer s.mu.Unlock()
 	delete(s.busy, root.KeyString())
 	delete(s.live, root.KeyString())
+	s.parts.Range(func(part, of any) bool {
+		if of == root.KeyString() {
+			s.parts.Delete(part)
+		}
+		return true
+	})
 }
 
 // abandon undoes claim after a failed start. What is recorded stays for the next try.
@@ -279,7 +285,7 @@ func (s *Store) choosePart(t Target) (string, error) {
 	}
 	for _, name := range names {
 		part := name + partSuffix
-		if taken[part] {
+		if of, _ := s.parts.LoadOrStore(filepath.Join(t.Dir, part), t.Root.KeyString()); taken[part] || of != t.Root.KeyString() {
 			continue
 		}
 		if _, err := chunker.LstatPath(filepath.Join(t.Dir, part)); errors.Is(err, fs.ErrNotExist) {

@@ -40,6 +40,7 @@ type Store struct {
 	mu     sync.Mutex           // guards live, busy and every read-modify-write of a record
 	live   map[string]*Download // running, by root
 	busy   map[string]bool      // roots that a Download runs for or starts for
+	parts  sync.Map             // .part paths that such a one chose, which may not be recorded yet, to its root's key
 	closed bool
 }
 
