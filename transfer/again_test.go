@@ -277,6 +277,35 @@ func TestCorruptIsNotForEver(t *testing.T) {
 	}
 }
 
+// What was on its way from a peer when it was banned, as on its other connections, is no further reason, but for being a worse one.
+func TestOneEventIsOneBan(t *testing.T) {
+	var k candidates
+	k.init(Config{MaxCandidates: 4, MaxPeers: 4, MaxDials: 4})
+	now := time.Now()
+	k.add("self", peer.AddrInfo{ID: "p"}, false)
+	next := func(want time.Duration) {
+		t.Helper()
+		if got := k.byID["p"].next.Sub(now); got != want {
+			t.Errorf("left alone for %v, want %v", got, want)
+		}
+	}
+	k.corrupt("p", now, 1)
+	k.corrupt("p", now, 2)
+	next(corruptPause)
+	if runs := k.damaged("p", now); len(runs) != 2 {
+		t.Errorf("withheld: %v", runs)
+	}
+	k.ban("p", now)
+	next(violationPause)
+	now = now.Add(violationPause)
+	if _, ok := k.pick(now); !ok {
+		t.Fatal("not asked again")
+	}
+	k.corrupt("p", now, 3)
+	k.corrupt("p", now, 4)
+	next(4 * corruptPause)
+}
+
 func TestGaps(t *testing.T) {
 	run := func(first, count uint32) wire.Run { return wire.Run{First: first, Count: count} }
 	for _, row := range []struct {

@@ -230,11 +230,13 @@ func (k *candidates) corrupt(id peer.ID, now time.Time, leaf uint32) {
 
 func (k *candidates) banFor(id peer.ID, now time.Time, first time.Duration) {
 	c := k.free(id)
+	if !c.banned { // else it was on its way when the peer was banned: that is one event
+		c.bans++
+	}
 	c.banned, c.proved = true, 0
-	if until := now.Add(min(first<<min(2*c.bans, 20), longestBan)); c.next.Before(until) {
+	if until := now.Add(min(first<<min(2*(c.bans-1), 20), longestBan)); c.next.Before(until) {
 		c.next = until
 	}
-	c.bans++
 }
 
 // damaged is the leaves that a peer sent damaged lately.
