@@ -1,6 +1,7 @@
 package node
 
 import (
+	"maps"
 	"os"
 	"runtime/debug"
 	"strconv"
@@ -8,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/peer"
 	"golang.org/x/time/rate"
 
 	"shoal/node/api"
@@ -69,10 +71,12 @@ type pacer struct {
 	second    int64 // unix time of now
 	now, last int   // dials in that second and the one before
 	all       int   // since the start
+
+	late map[peer.ID]time.Time // refused lately, at most maxNamed
 }
 
 func newPacer(c caps) *pacer {
-	return &pacer{limit: rate.NewLimiter(c.dials, c.burst), done: make(chan struct{})}
+	return &pacer{limit: rate.NewLimiter(c.dials, c.burst), done: make(chan struct{}), late: map[peer.ID]time.Time{}}
 }
 
 // wait returns true when it is time to dial a peer, and false if that would take too long. A peer that the user named
@@ -117,6 +121,29 @@ func (p *pacer) reserve(h hurry) (pause time.Duration, ok bool) {
 		return 0, false
 	}
 	return pause, true
+}
+
+// lateFor is how long a peer that was refused its turn counts as that: a fetch asks for another one sooner.
+const lateFor = 30 * time.Second
+
+// refuse notes that a peer was not dialled.
+func (p *pacer) refuse(id peer.ID, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.late) >= maxNamed {
+		maps.DeleteFunc(p.late, func(_ peer.ID, at time.Time) bool { return now.Sub(at) >= lateFor })
+	}
+	if len(p.late) < maxNamed {
+		p.late[id] = now
+	}
+}
+
+// refused tells whether a peer was not dialled lately because there were too many others.
+func (p *pacer) refused(id peer.ID, now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at, ok := p.late[id]
+	return ok && now.Sub(at) < lateFor
 }
 
 func (p *pacer) close() { p.once.Do(func() { close(p.done) }) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"io"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -183,13 +184,32 @@ func TestAPacedDialIsNoRefusal(t *testing.T) {
 	for _, row := range []struct {
 		verdict
 		want api.CauseCode
-	}{{"", api.CausePaced}, {banned, api.CauseGated}} {
+	}{{"", api.CausePaced}, {banned, api.CauseBanned}, {allowed, api.CausePaced}} {
 		if err := n.rules.set(t.Context(), map[peer.ID]verdict{h.ID(): row.verdict}); err != nil {
 			t.Fatal(err)
 		}
 		err := n.dial(t.Context(), peer.AddrInfo{ID: h.ID(), Addrs: h.Addrs()})
 		if code, detail := n.troubleWith(h.ID(), err); code != row.want || detail == "" {
 			t.Errorf("%q: %s, %q of %v", row.verdict, code, detail, err)
+		}
+	}
+	// The swarm's error of a peer that was banned is that of one that had to wait.
+	other := bareHost(t)
+	ban := func(v verdict) {
+		if err := n.rules.set(t.Context(), map[peer.ID]verdict{h.ID(): "", other.ID(): v}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ban(banned)
+	err := n.dial(t.Context(), peer.AddrInfo{ID: other.ID(), Addrs: other.Addrs()})
+	ban("")
+	if code, detail := n.troubleWith(other.ID(), err); err == nil || code != "" || detail != "" {
+		t.Errorf("the ban is lifted: %s, %q of %v", code, detail, err)
+	}
+	ban(banned)
+	for _, err := range []error{nil, io.EOF} {
+		if code, detail := n.troubleWith(other.ID(), err); code != api.CauseBanned || detail != "the peer is banned here" {
+			t.Errorf("not dialled since it is banned: %s, %q", code, detail)
 		}
 	}
 }

@@ -14,9 +14,10 @@ var peerTexts = map[api.CauseCode]struct{ one, many, next string }{
 		"Check that it is on, and that a firewall lets it be reached; or ask for a new link."},
 	api.CauseNoRoute: {"cannot be reached: no way leads to its address", "cannot be reached: no way leads to their addresses",
 		"Check this machine's network; the address may be one of another network."},
-	api.CauseGated: {"is not to be dialled from this network, or banned here", "are not to be dialled from this network, or banned here",
-		"Join the network that the peer is in (--network). If `shoal peers lists` shows that it may not connect here: `shoal peers forget` lifts a ban, " +
-			"`shoal peers allow` adds it to those allowed."},
+	api.CauseGated: {"is not to be dialled from this network", "are not to be dialled from this network",
+		"Join the network that the peer is in (--network)."},
+	api.CauseBanned: {"is banned here, or not on the allow list", "are banned here, or not on the allow list",
+		"`shoal peers lists` shows which: `shoal peers forget` lifts a ban, `shoal peers allow` adds it to those allowed."},
 	api.CauseRelayed: {"is behind a NAT: only a relay leads to it, which carries no data", "are behind NATs: only relays lead to them, which carry no data",
 		"Forward a port on either side (`shoal status` says which), or allow data through relays on both sides with --relay-data on."},
 	api.CauseWrongPeer: {"is somebody else: another peer answers at its address", "are somebody else: other peers answer at their addresses",

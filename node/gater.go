@@ -2,6 +2,7 @@ package node
 
 import (
 	"sync"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/control"
 	"github.com/libp2p/go-libp2p/core/network"
@@ -110,9 +111,17 @@ func (g *gater) InterceptAccept(c network.ConnMultiaddrs) bool {
 }
 
 // InterceptPeerDial is asked before every dial of a peer that is not connected, whoever wants it: lookups, fetches, the DHT.
-// It is not told until when the dial is wanted, so that it must not wait for long. What it refuses, paced knows.
+// It is not told until when the dial is wanted, so that it must not wait for long. The swarm's error tells not why a dial is refused:
+// see troubleWith.
 func (g *gater) InterceptPeerDial(id peer.ID) bool {
-	return g.rules.refusal(id) == "" && (g.dials == nil || g.dials.wait(g.named.hurry(id)))
+	if g.rules.refusal(id) != "" {
+		return false
+	}
+	if g.dials == nil || g.dials.wait(g.named.hurry(id)) {
+		return true
+	}
+	g.dials.refuse(id, time.Now())
+	return false
 }
 
 func (g *gater) InterceptSecured(_ network.Direction, id peer.ID, _ network.ConnMultiaddrs) bool {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -75,17 +76,17 @@ func troubleOf(err error) api.CauseCode {
 
 // troubleWith is what is wrong with a peer of which a dial or a fetch gave err.
 func (n *Node) troubleWith(id peer.ID, err error) (api.CauseCode, string) {
-	if n.paced(id, err) {
+	if why := n.rules.refusal(id); why != "" { // whatever was wrong before
+		return api.CauseBanned, "the peer " + why
+	}
+	var dial *swarm.DialError
+	switch {
+	case !errors.As(err, &dial) || dial.Cause != swarm.ErrGaterDisallowedConnection:
+		return troubleOf(err), detailOf(err)
+	case n.dials.refused(id, time.Now()):
 		return api.CausePaced, "not dialled: too many other dials are under way"
 	}
-	return troubleOf(err), detailOf(err)
-}
-
-// paced tells whether a dial was not begun only because there were too many: the swarm's error for that is the same as for
-// a peer that may not connect.
-func (n *Node) paced(id peer.ID, err error) bool {
-	var dial *swarm.DialError
-	return errors.As(err, &dial) && dial.Cause == swarm.ErrGaterDisallowedConnection && n.rules.refusal(id) == ""
+	return "", "" // it was banned then: it has not been dialled since
 }
 
 // maxDetail bounds the text of an error that a peer has a part in, in bytes.

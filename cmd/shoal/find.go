@@ -14,7 +14,7 @@ func findVerb() verb {
 mdns, swarm, dht, or self), how dialling it went, and its addresses. It ends when every source has answered.
 
 With --json: {"id","addrs","source","reached","trouble","detail"}, the last two only of peers that cannot be reached: trouble is a word for
-programs (refused, timeout, no_route, gated, wrong_peer, no_swap, no_address or dial_failed), detail the error in full.`,
+programs (refused, timeout, no_route, gated, banned, wrong_peer, no_swap, no_address or dial_failed), detail the error in full.`,
 		examples: []string{"shoal find bafybei…", "shoal find bafybei… --json | jq -r 'select(.reached).id'"},
 		exits:    []int{exitNobody, exitDaemon},
 		ownNode:  true,

@@ -24,7 +24,7 @@ peers itself and asks them what they have, without fetching any of it. That take
 
 With --json: one object {"cid","name","cause","what","next","also":[…],"evidence":{…}}. Its "cause" is a stable word for programs: ok, ready,
 paused, no_daemon, no_space, read_only, changed_here, limit_down, limit_peer, no_peers, no_bootstrap, nobody, lost_chunks, slow_peers, choked,
-stalled, and of the peers refused, timeout, no_route, gated, wrong_peer, no_swap, no_address, not_there, changed, corrupt, busy, silent and others.
+stalled, and of the peers refused, timeout, no_route, gated, banned, wrong_peer, no_swap, no_address, not_there, changed, corrupt, busy, silent and others.
 
 The exit code is that of a fetch that failed for this cause; 0 if nothing is wrong, or it is only slow.`,
 		examples: []string{
@@ -47,7 +47,7 @@ var causeCodes = map[api.CauseCode]api.Code{
 	api.CauseNoPeers: api.Unavailable, api.CauseNoBootstrap: api.Unavailable, api.CauseNobody: api.Unavailable,
 	api.CauseLostChunks: api.Unavailable, api.CauseStalled: api.Unavailable, api.CauseNotConnected: api.Unavailable,
 	api.CauseRefused: api.Unavailable, api.CauseTimeout: api.Unavailable, api.CauseNoRoute: api.Unavailable,
-	api.CauseGated: api.Unavailable, api.CauseRelayed: api.Unavailable, api.CauseWrongPeer: api.Unavailable, api.CauseNoSwap: api.Unavailable,
+	api.CauseGated: api.Unavailable, api.CauseBanned: api.Unavailable, api.CauseRelayed: api.Unavailable, api.CauseWrongPeer: api.Unavailable, api.CauseNoSwap: api.Unavailable,
 	api.CauseNoAddress: api.Unavailable, api.CauseDial: api.Unavailable, api.CauseNotThere: api.Unavailable,
 	api.CauseRead: api.Unavailable, api.CauseDenied: api.Unavailable, api.CauseBusy: api.Unavailable,
 	api.CauseSilent: api.Unavailable, api.CauseHungUp: api.Unavailable, api.CausePaced: api.Unavailable,

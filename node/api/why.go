@@ -47,7 +47,8 @@ const (
 	CauseRefused   CauseCode = "refused"      // it refuses connections: nothing listens there
 	CauseTimeout   CauseCode = "timeout"      // it does not answer
 	CauseNoRoute   CauseCode = "no_route"     // no way leads there
-	CauseGated     CauseCode = "gated"        // this network, or a ban, does not let us dial it
+	CauseGated     CauseCode = "gated"        // this network does not let us dial it
+	CauseBanned    CauseCode = "banned"       // the user's lists do not let it connect here
 	CauseRelayed   CauseCode = "relayed"      // only a relay leads there, and data may not go through it
 	CauseWrongPeer CauseCode = "wrong_peer"   // somebody else answers at its address
 	CauseNoSwap    CauseCode = "no_swap"      // it does not speak shoal's swap protocol
