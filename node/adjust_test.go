@@ -294,6 +294,29 @@ func TestRestartKeepsToThePartAskedFor(t *testing.T) {
 	holds(t, filepath.Join(dir, "tree.part", "b/two.bin"), files["b/two.bin"])
 }
 
+// Where a get is quicker than the node, which resumes what was under way, that get alone holds the fetch: leaving it ends it.
+func TestResumeBesideAGet(t *testing.T) {
+	a, _ := startNode(t, t.TempDir())
+	b, _ := startNode(t, t.TempDir(), a)
+	shared, _ := twoFiles(t, a)
+	slowly(t, a)
+	g := get(t, b, api.GetRequest{Link: shared.Link, Dir: t.TempDir()})
+	g.until(t, "something came", came)
+	f := b.fetching(rootOf(t, shared.CID))
+	b.resumeFetches()
+	f.mu.Lock()
+	holders := f.holders
+	f.mu.Unlock()
+	if holders != 1 || f.kept {
+		t.Fatalf("%d hold it, the node too: %t", holders, f.kept)
+	}
+	g.pause(t)
+	atRest(t, b, shared.CID)
+	if list, err := b.List(t.Context()); err != nil || len(list) != 1 || list[0].State != api.StatePaused {
+		t.Errorf("%+v, %v", list, err)
+	}
+}
+
 // A request for less than what is being fetched ends once that has come, and the rest goes on.
 func TestGetOfAPartOfARunningFetch(t *testing.T) {
 	a, _ := startNode(t, t.TempDir())

@@ -330,7 +330,7 @@ func (n *Node) resumeFetches() {
 		n.log.Error("downloads go on without their limits", "err", err)
 	}
 	for _, t := range unfinished {
-		f, err := n.startOrJoin(t, nil, true, true)
+		f, err := n.resume(t)
 		if err != nil {
 			n.log.Error("cannot resume a download", "root", t.Root, "err", err)
 			continue
@@ -338,7 +338,7 @@ func (n *Node) resumeFetches() {
 		n.active.Go(func() {
 			<-f.done
 			for errors.Is(f.err, store.ErrAway) && n.awaitDisk(t.Root) {
-				if next, err := n.startOrJoin(t, nil, true, true); err == nil {
+				if next, err := n.resume(t); err == nil {
 					f = next
 					<-f.done
 				}

@@ -26,7 +26,7 @@ func (n *Node) join(ctx context.Context, target store.Target, hints []peer.AddrI
 		if err != nil {
 			return nil, userError(err)
 		}
-		f, err := n.startOrJoin(target, hints, known, false)
+		f, err := n.startOrJoin(target, hints, known)
 		var note string
 		var until func() bool
 		report := progress
@@ -51,8 +51,8 @@ var errElsewhere = errors.New("it is being fetched to another place")
 var errUnknown = errors.New("what the share holds is not known yet")
 
 // startOrJoin starts a fetch or holds the one that runs. With errPaused, errElsewhere or errUnknown it gives a
-// fetch to wait for. known: the paths of target are in the share. kept: the node holds the new one too.
-func (n *Node) startOrJoin(target store.Target, hints []peer.AddrInfo, known, kept bool) (*fetch, error) {
+// fetch to wait for. known: the paths of target are in the share.
+func (n *Node) startOrJoin(target store.Target, hints []peer.AddrInfo, known bool) (*fetch, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.running == nil || n.running.Err() != nil {
@@ -61,7 +61,7 @@ func (n *Node) startOrJoin(target store.Target, hints []peer.AddrInfo, known, ke
 	f := n.fetches[target.Root]
 	switch {
 	case f == nil:
-		return n.begin(target, hints, nil, kept), nil
+		return n.begin(target, hints, nil, false), nil
 	case covers(f.target, target):
 		if !f.hold() {
 			return f, errPaused
@@ -81,6 +81,20 @@ func (n *Node) startOrJoin(target store.Target, hints []peer.AddrInfo, known, ke
 		return f, errPaused
 	}
 	return n.begin(target, hints, f, f.kept), nil
+}
+
+// resume has the node go on with an unfinished download, and hold that. Where a caller was quicker it is that one's fetch, which the
+// node does not hold: nobody would give that back.
+func (n *Node) resume(target store.Target) (*fetch, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.running == nil || n.running.Err() != nil {
+		return nil, api.Errorf(api.Stopped, "the node is not running")
+	}
+	if f := n.fetches[target.Root]; f != nil {
+		return f, nil
+	}
+	return n.begin(target, nil, nil, true), nil
 }
 
 // begin starts a fetch, once before, which gives way to it, has ended. n.mu is held.

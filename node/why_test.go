@@ -118,7 +118,7 @@ func TestWhyOfAFetchAfterAFailure(t *testing.T) {
 	a.mu.Lock()
 	a.failures.note(root, io.EOF)
 	a.mu.Unlock()
-	f, err := a.startOrJoin(store.Target{Root: root, Dir: t.TempDir()}, nil, true, false)
+	f, err := a.startOrJoin(store.Target{Root: root, Dir: t.TempDir()}, nil, true)
 	if err != nil {
 		t.Fatal(err)
 	}
