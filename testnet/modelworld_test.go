@@ -186,6 +186,7 @@ type place struct {
 	selects  []string
 	tree     tree // what was asked for
 	wide     tree // and what an unfinished get before that may have added
+	partly   bool // a get left names out of it: which directories and symlinks are to be there is not recorded
 	versions map[string]int
 }
 
@@ -414,8 +415,9 @@ func (p *modelPeer) knows(id string, issues []api.Issue) bool {
 
 // leave notes that a root has come to rel but for names that something else has.
 func (p *modelPeer) leave(id, rel string) {
-	if slices.ContainsFunc(p.places[id], func(pl *place) bool { return pl.rel == rel }) {
-		return // it was there before, and what is wrong with it is known
+	if pl := p.placeAt(id, rel); pl != nil {
+		pl.partly = true // it was there before, and what is wrong with it is known
+		return
 	}
 	for other, list := range p.places {
 		p.places[other] = slices.DeleteFunc(list, func(pl *place) bool { return pl.rel == rel })
@@ -468,17 +470,18 @@ func (p *modelPeer) placeAt(id, rel string) *place {
 	return nil
 }
 
-// rightPlaces tells of the places of a root which are right, and what is wrong with the others.
-func (p *modelPeer) rightPlaces(id string, w *world) (right []*place, wrong []string) {
+// rightPlaces tells of the places of a root at which the files are right, whether one is right in all, and what is wrong with the others.
+func (p *modelPeer) rightPlaces(id string, w *world) (right []*place, whole bool, wrong []string) {
 	for _, pl := range p.places[id] {
-		if bad := p.disk.wrong(pl.rel, pl.wide.files()); bad != "" {
+		if bad := p.disk.wrong(pl.rel, pl.wide); bad != "" {
 			wrong = append(wrong, bad)
 		}
 		if p.disk.wrong(pl.rel, pl.tree.files()) == "" {
 			right = append(right, pl)
+			whole = whole || pl.partly || p.disk.wrong(pl.rel, pl.tree) == ""
 		}
 	}
-	return right, wrong
+	return right, whole, wrong
 }
 
 // sync reads the disk and fails the test if anything is there that the model does not explain.
