@@ -167,7 +167,7 @@ func openDir(up *os.Root, name string, create, ours bool) (dir *os.Root, fresh b
 	return dir, fresh, nil
 }
 
-// in calls fn with the directory that holds rel and rel's name in it.
+// in calls fn with the directory that holds rel and rel's name in it; again, if the mode of our own directory was in the way.
 func (t *dest) in(rel string, create bool, fn func(dir *os.Root, name string) error) error {
 	if !t.tree {
 		return fn(t.parent, t.part)
@@ -182,7 +182,17 @@ func (t *dest) in(rel string, create bool, fn func(dir *os.Root, name string) er
 		return err
 	}
 	defer t.dirs.release(up)
-	return fn(up.v, name)
+	if err = fn(up.v, name); errors.Is(err, fs.ErrPermission) && t.owner != nil && unlock(up.v) {
+		err = fn(up.v, name)
+	}
+	return err
+}
+
+// unlock lets us write to a directory of the .part to which a part that was finished, or a Finish that was cut short, has given a mode that
+// forbids it. false: that is not what is in the way.
+func unlock(dir *os.Root) bool {
+	fi, err := dir.Stat(".")
+	return err == nil && fi.Mode().Perm()&0o700 != 0o700 && dir.Chmod(".", fi.Mode().Perm()|0o700) == nil
 }
 
 // openFile opens the regular file rel for reading and writing. With create it is made

@@ -4,6 +4,7 @@ package store_test
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -137,6 +138,69 @@ func TestPartOfARunningDownloadIsDressed(t *testing.T) {
 	}
 	sameLooks(t, done.Path, sh.Path, "")
 	sameTree(t, readTree(t, done.Path), bookTree())
+}
+
+// Nor do the modes of directories that a part was given stand in the way of what follows: merging, moving to another disk, fetching again
+// what was deleted, giving up.
+func TestNarrowedDownloadWithClosedDirs(t *testing.T) {
+	if runsAsNobody(t) {
+		return
+	}
+	src, sh := dressedTree(t)
+	for _, row := range []string{"merged", "on another disk", "deleted", "given up"} {
+		t.Run(row, func(t *testing.T) {
+			to, dst := t.TempDir(), open(t, t.TempDir(), always())
+			tgt := store.Target{Root: sh.Root, Dir: to, Name: "book"}
+			far := otherDisk(t)
+			t.Cleanup(func() {
+				for _, dir := range []string{to, far} {
+					os.Chmod(filepath.Join(dir, "book", "a"), 0o755)
+					os.Chmod(filepath.Join(dir, "book.part", "a"), 0o755)
+				}
+			})
+			paused(t, src, dst, tgt, 1)
+			part := tgt
+			part.Select = []string{"a"}
+			d := begin(t, dst, part)
+			if err := pump(t, openRoot(t, src, sh.Root), d, nil); err != nil {
+				t.Fatal(err)
+			}
+			got, ended, err := d.EndPart(context.Background())
+			if err != nil || !ended {
+				t.Fatalf("%+v, %v, %v", got, ended, err)
+			}
+			closed := filepath.Join(got.Path, "a")
+			if fi, err := os.Stat(closed); err != nil || fi.Mode().Perm() != 0o550 {
+				t.Fatalf("%v, %v", fi, err)
+			}
+			switch row {
+			case "merged":
+				err = os.Mkdir(filepath.Join(to, "book"), 0o755)
+			case "on another disk":
+				if tgt.Dir = far; far == "" {
+					t.Skip("there is no second file system to write to (/dev/shm)")
+				}
+			case "deleted":
+				err = errors.Join(os.Chmod(closed, 0o750), os.Remove(filepath.Join(closed, "one.bin")), os.Chmod(closed, 0o550))
+			case "given up":
+				if err := dst.Remove(sh.Root); err != nil {
+					t.Fatal(err)
+				}
+				noParts(t, to)
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			whole, _ := comes(t, src, dst, tgt)
+			if whole.LeftN > 0 {
+				t.Errorf("left out: %+v", whole.Left)
+			}
+			sameLooks(t, whole.Path, sh.Path, "a")
+			sameTree(t, readTree(t, whole.Path), bookTree())
+			noParts(t, to, far)
+		})
+	}
 }
 
 // A restart goes on with what was asked for last, not with all that the download is for.

@@ -294,12 +294,6 @@ func (d *Download) clearFormer(from *dest, f *former, files []string) error {
 		if _, err := from.lstat(rel); err != nil {
 			return nil
 		}
-		above, _ := splitRel(rel)
-		h, err := from.acquireDir(above, true) // made writable
-		if err != nil {
-			return err
-		}
-		from.dirs.release(h)
 		return from.in(rel, false, (*os.Root).Remove)
 	}
 	for _, rel := range files {
