@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math/bits"
@@ -30,7 +31,7 @@ func (s *session) drain(now time.Time) error {
 	for _, n := range notes {
 		switch {
 		case n.sub == nil && n.err != nil:
-			failed = errors.Join(failed, n.err)
+			failed = cmp.Or(failed, n.err) // one disk fails all writers
 		case n.sub == nil:
 			for _, ai := range n.found {
 				s.cands.add(s.e.host.ID(), ai, n.hints)

@@ -206,7 +206,7 @@ func TestWriteError(t *testing.T) {
 		return nil
 	}
 	stats, err := leech.Fetch(testContext(t), job, offer(seed), nil)
-	if !errors.Is(err, full) {
+	if !errors.Is(err, full) || strings.Count(err.Error(), full.Error()) != 1 { // said once, not once a chunk
 		t.Fatalf("%v, %+v", err, stats)
 	}
 	job.onWrite = nil

@@ -2,7 +2,6 @@ package transfer
 
 import (
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"time"
 
@@ -161,7 +160,9 @@ func (s *session) store(b *batch) error {
 			continue
 		}
 		if werr := s.job.Write(int(l.leaf), b.payload(&l)); werr != nil {
-			err = errors.Join(err, fmt.Errorf("write leaf %d: %w", l.leaf, werr))
+			if err == nil { // the others fail for the same reason
+				err = fmt.Errorf("write leaf %d: %w", l.leaf, werr)
+			}
 			continue
 		}
 		b.leaves[n] = l
