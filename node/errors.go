@@ -82,10 +82,12 @@ func userError(err error) error {
 	}{
 		{store.ErrLocked, api.Locked, "Another shoal runs on this home: talk to it, or give this one a --home of its own."},
 		{store.ErrNewer, api.Unsupported, "This home was written by a newer shoal: use that one, or another --home."},
+		{store.ErrPartStays, api.ReadOnly, "Once its disk can be written, the same get takes it up, or you can delete it."},
 		{store.ErrNotFound, api.NotFound, "`shoal ls` lists the shares."},
 		{store.ErrDirGone, api.ReadOnly, "Put it back, or choose another destination with -o, and run the same command again."},
 		{store.ErrInTheWay, api.Exists, "Move away what is there: shoal did not make it, and leaves it alone."},
 		{store.ErrAway, api.ReadOnly, "Mount the disk: a daemon then goes on by itself. `shoal rm` forgets the download, and -o fetches it to another place."},
+		{store.ErrForeign, api.Exists, "Move that away and run the same command again, or choose another destination with -o."},
 		{store.ErrExists, api.Exists, "Choose another destination with -o."},
 		{store.ErrNoSpace, api.NoSpace, "Free some space and run the same command: it goes on where it stopped."},
 		{store.ErrExhausted, api.Internal, "Give shoal more descriptors (`ulimit -n 1024`) and run the same command: it goes on where it stopped."},

@@ -148,7 +148,7 @@ func (n *Node) givenUp(ctx context.Context, f *fetch, err error, giveUp func(pau
 		return err
 	}
 	if gerr := giveUp(errors.Is(cause, errPaused)); gerr != nil {
-		return errors.Join(err, gerr)
+		n.log.Warn("what was fetched last may not be recorded", "root", f.target.Root, "err", gerr)
 	}
 	if _, gone := n.store.Share(f.target.Root); errors.Is(gone, store.ErrNotFound) && n.dht != nil {
 		if uerr := n.dht.Unprovide(context.WithoutCancel(ctx), f.target.Root); uerr != nil {

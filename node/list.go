@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -204,22 +205,29 @@ func (n *Node) Remove(ctx context.Context, ref string) (api.Share, error) {
 	}
 	if n.dht != nil {
 		err := n.dht.Unprovide(ctx, root)
-		if err != nil && !errors.Is(err, store.ErrNoSpace) { // a removal needs no space: what is announced and not shared is withdrawn at the next start
+		if home := (*store.HomeError)(nil); err != nil && !errors.As(err, &home) { // what is announced and not shared is withdrawn at the next start
 			return s, fmt.Errorf("withdraw %s: %w", root, err)
 		}
 	}
-	if err := n.store.Remove(root); err != nil && !(stopped && errors.Is(err, store.ErrNotFound)) {
-		return s, userError(err) // one that held nothing is gone once it is stopped
+	removed := n.store.Remove(root)
+	if errors.Is(removed, store.ErrNotFound) && stopped {
+		removed = nil // one that held nothing is gone once it is stopped
+	}
+	if removed != nil && !errors.Is(removed, store.ErrPartStays) {
+		return s, userError(removed)
 	}
 	n.forgetFailure(root)
-	return s, userError(n.rooted.forget(ctx, root))
+	return s, userError(cmp.Or(removed, n.rooted.forget(ctx, root)))
 }
 
 // removeVersion forgets an older version, which only its CID names. notFound is the error if there is none.
 func (n *Node) removeVersion(ref string, notFound error) error {
 	root, err := cid.Decode(api.RefCID(ref))
-	if err != nil || n.store.Remove(root) != nil {
+	if err == nil {
+		err = n.store.Remove(root)
+	}
+	if home := (*store.HomeError)(nil); err != nil && !errors.As(err, &home) {
 		return notFound
 	}
-	return nil
+	return userError(err)
 }

@@ -63,6 +63,50 @@ func TestReadOnly(t *testing.T) {
 	}
 }
 
+// TestTurnsReadOnly goes on with a download whose disk was remounted read-only: that is told in one line and costs nothing of what has
+// come. To remove it then forgets it, and the same get takes up what stays.
+func TestTurnsReadOnly(t *testing.T) {
+	t.Parallel()
+	lab := testnet.Start(t, 2, testnet.Options{})
+	sharer, fetcher := lab.Peers[0], lab.Peers[1]
+	disk, copied := fetcher.Path("disk"), fetcher.Path("disk", "copy")
+	mount(t, disk, "size=64m")
+	remount := func(flags uintptr) {
+		lab.Eventually("nothing is open for writing", func() bool {
+			return syscall.Mount("", disk, "", syscall.MS_REMOUNT|flags, "") == nil
+		})
+	}
+	path := testnet.RandomFile(t, sharer.Path("original"), 16*chunk, 1)
+	shared := sharer.Share(path, "--limit-up", "8MB/s")
+	started := fetcher.Fetch(shared.Link, copied)
+	started.UntilBytes(2 * chunk)
+	started.Interrupt()
+	before, _ := fetcher.FindShare(shared.CID)
+
+	remount(syscall.MS_RDONLY)
+	for range 2 {
+		r := fetcher.Fails(5, "get", shared.Link, "-o", copied)
+		if strings.Count(r.Stderr, "read-only file system") != 1 || !strings.Contains(r.Stderr, copied+".part") {
+			t.Errorf("does not name the file and the reason once: %s", r)
+		}
+	}
+	if got, ok := fetcher.FindShare(shared.CID); !ok || got.HaveBytes != before.HaveBytes || got.HaveBytes == 0 {
+		t.Errorf("%d bytes are there, of %d", got.HaveBytes, before.HaveBytes)
+	}
+	r := fetcher.Fails(5, "rm", shared.CID)
+	if !strings.Contains(r.Stderr, copied+".part") || !strings.Contains(r.Stderr, "the same get takes it up") {
+		t.Errorf("does not say what stays: %s", r)
+	}
+	if got, ok := fetcher.FindShare(shared.CID); ok {
+		t.Errorf("not forgotten: %+v", got)
+	}
+	remount(0)
+	if res := fetcher.Get(shared.Link, copied); res.Had < before.HaveBytes {
+		t.Errorf("had %d, of %d bytes", res.Had, before.HaveBytes)
+	}
+	lab.Same(path, copied, false)
+}
+
 // TestWhyFull asks about a fetch that a full disk ended, from the daemon and without one.
 func TestWhyFull(t *testing.T) {
 	t.Parallel()

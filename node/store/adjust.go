@@ -171,21 +171,22 @@ func (s *Store) GiveUp(root cid.Cid, pause bool) error {
 	return nil
 }
 
-// drop forgets an unfinished download and deletes its .part, wherever that lies.
+// drop forgets an unfinished download and deletes its .part, wherever that lies. ErrPartStays where one cannot be deleted.
 func (s *Store) drop(root cid.Cid) error {
 	parts, err := s.partsOf(root)
 	var rec *record
 	if err == nil {
 		rec, err = s.forget(tagDownload, root)
 	}
-	for _, part := range parts {
-		if err == nil {
-			part.written = rec.written
-			err = removePart(part)
-		}
-	}
 	if err != nil {
 		return fmt.Errorf("forget the download of %s: %w", root, err)
 	}
-	return nil
+	var stays error
+	for _, part := range parts {
+		part.written = rec.written
+		if err := removePart(part); err != nil && stays == nil {
+			stays = fmt.Errorf("%w: %w", ErrPartStays, err)
+		}
+	}
+	return stays
 }

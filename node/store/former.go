@@ -214,7 +214,7 @@ func (d *Download) copyFormer(ctx context.Context, f *former) error {
 		return err
 	}
 	defer from.close()
-	from.owner = &owner{made: true, mark: f.mark, note: func(uint64) error { return errForeign }}
+	from.owner = &owner{made: true, mark: f.mark, note: func(uint64) error { return ErrForeign }}
 	buf := make([]byte, d.s.cfg.Limits.BlockSize)
 	var files []string
 	err = d.eachFormer(f, func(e chunker.Entry, rel string) error {
@@ -230,7 +230,9 @@ func (d *Download) copyFormer(ctx context.Context, f *former) error {
 	if err := d.Checkpoint(ctx); err != nil { // before it is deleted there
 		return err
 	}
-	if err := d.clearFormer(from, f, files); err != nil {
+	if err := d.clearFormer(from, f, files); isFault(err) { // it is here: that its disk cannot be written is no reason to fail
+		d.s.cfg.Logger.Warn("what was fetched to an earlier destination stays there", "path", from.path(""), "error", err)
+	} else if err != nil {
 		return err
 	}
 	return d.forgetFormer(f)

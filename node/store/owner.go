@@ -13,8 +13,6 @@ import (
 	"shoal/chunker"
 )
 
-var errForeign = fmt.Errorf("%w: another program made it", ErrExists)
-
 // owner tells our .part from a file or directory of that name that somebody else makes.
 // Firefox, for one, downloads to NAME.part too.
 type owner struct {
@@ -86,7 +84,7 @@ func (o *owner) check(id identity, fresh bool) error {
 	case o.made && id.is(o.mark):
 		return nil
 	case !fresh:
-		return errForeign
+		return ErrForeign
 	}
 	if err := o.note(id.mark); err != nil {
 		return err

@@ -86,7 +86,10 @@ func (s *Store) dropProbes() {
 			if gone != nil {
 				continue // its disk may not be mounted
 			}
-			err = errors.Join(parent.RemoveAll(filepath.Base(path)), parent.Close())
+			if _, gone = parent.Lstat(filepath.Base(path)); !errors.Is(gone, fs.ErrNotExist) { // to remove nothing fails where the disk is read-only
+				err = parent.RemoveAll(filepath.Base(path))
+			}
+			err = errors.Join(err, parent.Close())
 		}
 		if err == nil {
 			err = os.Remove(note)

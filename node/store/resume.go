@@ -420,6 +420,9 @@ func (d *Download) stockFile(ctx context.Context, i int, e chunker.Entry, rows m
 		d.watchFile(i, f) // before the look at its stat
 		fi, err = f.Stat()
 	}
+	if isFault(err) { // what is there is not known to be wrong
+		return fsError("open", d.dst.path(d.sel.rel(e.Path)), err)
+	}
 	was, known := rows[i]
 	if k, ok := owners[inodeOf(fi)]; err == nil && ok && k != i && inodeOf(fi) != 0 {
 		err = errOneName // or a hard link; the other one's content stays
