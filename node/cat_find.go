@@ -112,17 +112,10 @@ func (n *Node) catRef(ref string) (chunker.Link, error) {
 // catPath finds an absolute path in what is shared at it, or above it.
 func (n *Node) catPath(file string) (chunker.Link, error) {
 	for at := file; ; at = filepath.Dir(at) {
-		root, err := n.store.RootAt(at)
+		root, sub, err := n.store.RootAt(at)
 		if err == nil {
-			s, err := n.store.Share(root)
-			if err != nil {
-				return chunker.Link{}, userError(err)
-			}
-			sub := ""
-			if s.Path == at {
-				sub = s.Sub
-			}
-			return chunker.Link{Root: root, Path: path.Join(sub, filepath.ToSlash(strings.TrimPrefix(file[len(at):], string(filepath.Separator))))}, nil
+			below := strings.TrimPrefix(file[len(at):], string(filepath.Separator))
+			return chunker.Link{Root: root, Path: path.Join(sub, filepath.ToSlash(below))}, nil
 		}
 		if !errors.Is(err, store.ErrNotFound) {
 			return chunker.Link{}, userError(err)

@@ -97,7 +97,7 @@ func (n *Node) find(ref string) (api.Share, cid.Cid, error) {
 
 // shareNamed is the root whose path or name is ref.
 func (n *Node) shareNamed(ref string) (cid.Cid, error) {
-	if root, err := n.store.RootAt(ref); err == nil {
+	if root, _, err := n.store.RootAt(ref); err == nil {
 		return root, nil
 	}
 	shares, err := n.store.Names()

@@ -79,20 +79,20 @@ func (s *Store) placeOf(root cid.Cid, path string) (*record, error) {
 	return rec, err
 }
 
-// RootAt is the root that is shared at path. ErrNotFound.
-func (s *Store) RootAt(path string) (cid.Cid, error) {
+// RootAt is the root that is shared at path, and what of it lies there: a path in it, "" for the whole. ErrNotFound.
+func (s *Store) RootAt(path string) (root cid.Cid, sub string, err error) {
 	id, _, err := s.idsAt(path)
 	if err == nil && id == 0 {
 		err = fmt.Errorf("%w: %q", ErrNotFound, path)
 	}
 	if err != nil {
-		return cid.Undef, err
+		return cid.Undef, "", err
 	}
 	rec, err := s.recordOf(id)
 	if err != nil {
-		return cid.Undef, err
+		return cid.Undef, "", err
 	}
-	return rec.root, nil
+	return rec.root, rec.sub, nil
 }
 
 // idsAt reads what lies at path (0: nothing) and the older versions of it, the newest first.
