@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"unicode/utf8"
 
 	"github.com/bmatcuk/doublestar/v4"
 )
@@ -161,6 +162,9 @@ func (ig Ignore) with(dir string, file io.Reader) (Ignore, error) {
 		line := lines.Text()
 		if n == 1 {
 			line = strings.TrimPrefix(line, "\ufeff")
+		}
+		if !utf8.ValidString(line) || strings.Contains(line, "\x00") { // as of UTF-16: it would fit nothing
+			return ig, fmt.Errorf("line %d: %w: not UTF-8 text: %q", n, ErrPattern, line)
 		}
 		if err := out.add(dir, line); err != nil {
 			return ig, fmt.Errorf("line %d: %w", n, err)

@@ -110,6 +110,9 @@ func TestIgnoreFiles(t *testing.T) {
 	// An ignore file that cannot be followed ends the build: what it leaves out must not be shared.
 	for name, spoil := range map[string]func(path string) error{
 		"bad pattern": func(path string) error { return os.WriteFile(path, []byte("ok\n[a\n"), 0o644) },
+		"UTF-16":      func(path string) error { return os.WriteFile(path, []byte("\xff\xfea\x00\n\x00"), 0o644) },
+		"Latin-1":     func(path string) error { return os.WriteFile(path, []byte("pr\xfcfung\n"), 0o644) },
+		"NUL":         func(path string) error { return os.WriteFile(path, []byte("a\x00\n"), 0o644) },
 		"symlink":     func(path string) error { return errors.Join(os.Remove(path), os.Symlink("../a", path)) },
 		"directory":   func(path string) error { return errors.Join(os.RemoveAll(path), os.Mkdir(path, 0o755)) },
 		"too large": func(path string) error {
