@@ -113,7 +113,8 @@ func makeLink(id string, segs []string, query string) (Link, error) {
 		if key != "filename" && key != "provider" {
 			continue
 		}
-		if value, err = url.QueryUnescape(value); err != nil || !cleanText(value) {
+		value, err = url.QueryUnescape(value)
+		if err != nil || strings.Contains(value, "\x00") || key == "provider" && !cleanText(value) { // a name may be any bytes
 			return Link{}, fmt.Errorf("%w link: %s", ErrMalformed, pair)
 		}
 		if key == "filename" {

@@ -33,6 +33,7 @@ func TestParseLink(t *testing.T) {
 		{"ipfs URL with all", "IPFS://" + dirCID + "/a%20b/c?filename=my+file.txt&x=y&provider=" + addr + "&provider=b#top",
 			Link{Path: "a b/c", Filename: "my file.txt", Providers: []string{addr, "b"}}, dirCID},
 		{"other base", "ipfs://f01701220" + strings.Repeat("00", 32), Link{}, "bafybeiaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"},
+		{"filename of any bytes", "ipfs://" + rawCID + "?filename=a%ff", Link{Filename: "a\xff"}, rawCID},
 		{"path gateway", "https://ipfs.io/ipfs/" + dirCID + "/a?filename=f", Link{Path: "a", Filename: "f"}, dirCID},
 		{"subdomain gateway", "http://" + dirCID + ".ipfs.localhost:8080/a", Link{Path: "a"}, dirCID},
 	} {
@@ -76,7 +77,8 @@ func TestParseLinkRefuses(t *testing.T) {
 		{"NUL, escaped", "ipfs://" + dirCID + "/a%00", ErrMalformed},
 		{"bad escape", "ipfs://" + dirCID + "/%zz", ErrMalformed},
 		{"path below a block", "ipfs://" + rawCID + "/a", ErrMalformed},
-		{"bad filename", "ipfs://" + rawCID + "?filename=%ff", ErrMalformed},
+		{"zero byte in filename", "ipfs://" + rawCID + "?filename=a%00", ErrMalformed},
+		{"provider that is no text", "ipfs://" + rawCID + "?provider=%ff", ErrMalformed},
 		{"no CID in the URL", "https://example.com/file", ErrMalformed},
 		{"too long", "ipfs://" + rawCID + "?x=" + strings.Repeat("a", maxLink), ErrMalformed},
 	} {

@@ -144,17 +144,14 @@ func (c *call) shared(path string, res api.ShareResult) error {
 
 // sayIncluded tells what a share includes that its owner may not know of, and what is left out by request.
 func (c *call) sayIncluded(res api.ShareResult) {
-	if c.quiet {
-		return
-	}
-	if given := res.Exclude[len(res.KeptExclude):]; len(given) > 0 {
+	if given := res.Exclude[len(res.KeptExclude):]; len(given) > 0 && !c.quiet {
 		c.note("left out by request: %s", printable(strings.Join(given, "  ")))
 	}
-	if len(res.KeptExclude) > 0 {
+	if len(res.KeptExclude) > 0 && !c.quiet {
 		c.note("left out as by an earlier request: %s (--no-exclude forgets that)", printable(strings.Join(res.KeptExclude, "  ")))
 	}
 	c.sayUnmatched(res.Unmatched)
-	if res.Hidden > 0 {
+	if res.Hidden > 0 && !c.quiet {
 		c.note("note: includes %s", count(res.Hidden, "hidden file"))
 	}
 	if res.SecretCount > 0 {

@@ -131,7 +131,7 @@ func (t *dest) openTree(create bool) (*os.Root, error) {
 // ours can be entered and, with create, written to, whatever modes a Finish that was cut
 // short has given it; the next one does that again.
 func openDir(up *os.Root, name string, create, ours bool) (dir *os.Root, fresh bool, err error) {
-	name, err = filepath.Localize(name)
+	name, err = localName(name)
 	if err != nil {
 		return nil, false, fmt.Errorf("name is not possible on this system: %w", err)
 	}
@@ -173,7 +173,7 @@ func (t *dest) in(rel string, create bool, fn func(dir *os.Root, name string) er
 		return fn(t.parent, t.part)
 	}
 	above, name := splitRel(rel)
-	name, err := filepath.Localize(name)
+	name, err := localName(name)
 	if err != nil {
 		return fmt.Errorf("name is not possible on this system: %w", err)
 	}

@@ -31,15 +31,18 @@ func safeName(name string, windows bool) string {
 	if i := strings.LastIndexAny(name, separators); i >= 0 {
 		name = name[i+1:]
 	}
-	name = strings.Map(func(r rune) rune {
-		switch {
-		case r == utf8.RuneError, unicode.IsControl(r), unicode.Is(unicode.Bidi_Control, r):
-			return '_'
-		case windows && strings.ContainsRune(`<>:"|?*`, r):
-			return '_'
+	clean := make([]byte, 0, len(name))
+	for len(name) > 0 {
+		r, n := utf8.DecodeRuneInString(name)
+		noText := r == utf8.RuneError && n == 1
+		if noText && windows || unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || windows && strings.ContainsRune(`<>:"|?*`, r) {
+			clean = append(clean, '_')
+		} else {
+			clean = append(clean, name[:n]...)
 		}
-		return r
-	}, name)
+		name = name[n:]
+	}
+	name = string(clean)
 	if windows {
 		name = strings.TrimRight(name, ". ") // which it ignores
 		if base, _, _ := strings.Cut(strings.ToUpper(name), "."); reserved[base] {

@@ -242,6 +242,7 @@ func TestSafeName(t *testing.T) {
 		{".", "", ""},
 		{"\u202egpj.exe", "_gpj.exe", "_gpj.exe"},
 		{"a\x00b\nc", "a_b_c", "a_b_c"},
+		{"a\xff\u202eb", "a\xff_b", "a__b"},
 	} {
 		if got := safeName(row.given, false); got != row.unix {
 			t.Errorf("%q became %q, want %q", row.given, got, row.unix)
