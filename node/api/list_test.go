@@ -2,8 +2,12 @@ package api
 
 import (
 	"bufio"
+	"errors"
+	"fmt"
+	"io"
 	"net/http/httptest"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -33,8 +37,43 @@ func TestList(t *testing.T) {
 			t.Errorf("%s is no array: %+v, %v", text, all, err)
 		}
 	}
+	for _, text := range []string{"[\n{\"path\":\"a\"}\n{\"path\":\"b\"}\n]\n", "[\n{\"path\":\"a\"},\n]\n", "[\n{}],[{}\n]\n", "[\n]]\n]\n"} {
+		if got, err := listOf(text); err == nil {
+			t.Errorf("%q was read as %+v", text, got)
+		}
+	}
 	if got, err := listOf(`[{"path":"a"},{"path":"b"}]`); err != nil || len(got) != 2 {
 		t.Errorf("on one line: %+v, %v", got, err)
+	}
+}
+
+// TestLongList reads a list of many blocks in its order, and an error in any of them.
+func TestLongList(t *testing.T) {
+	var want []Entry
+	for i := range 5000 {
+		want = append(want, Entry{Path: strings.Repeat(string(rune('a'+i%26)), i%200), Size: int64(i)})
+	}
+	w := httptest.NewRecorder()
+	if err := writeList(w, reflect.ValueOf(want)); err != nil {
+		t.Fatal(err)
+	}
+	text := w.Body.String()
+	if len(text) < 20*listBlock {
+		t.Fatalf("%d bytes are no long list", len(text))
+	}
+	if got, err := listOf(text); err != nil || !slices.EqualFunc(got, want, func(a, b Entry) bool { return reflect.DeepEqual(a, b) }) {
+		t.Errorf("%d elements were read as %d, or others: %v", len(want), len(got), err)
+	}
+	for _, i := range []int{0, 2500, 4999} {
+		broken := strings.Replace(text, fmt.Sprintf(`"size":%d,`, i), `"size":"many",`, 1)
+		if got, err := listOf(broken); err == nil || broken == text {
+			t.Errorf("with an error in element %d, %d were read", i, len(got))
+		}
+	}
+	for _, n := range []int{listBlock, len(text) / 2, len(text) - 3} {
+		if got, err := listOf(text[:n]); !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("cut to %d bytes, %d elements were read: %v", n, len(got), err)
+		}
 	}
 }
 
