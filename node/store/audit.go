@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
+	"slices"
+	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -35,10 +38,15 @@ type miss struct {
 type audit struct {
 	s      *Store
 	groups [][]*record // all shares there are, each with its places
-	chosen map[shareID]*record
-	files  map[shareID]int    // looked at
-	misses map[shareID][]miss // those that do not fit
-	unsure map[shareID]bool   // places with files of which nothing could be learned now
+	chosen map[shareID]*audited
+}
+
+// audited is a place whose files are looked at.
+type audited struct {
+	rec    *record
+	files  int    // looked at
+	misses []miss // those that do not fit
+	unsure bool   // of some, nothing could be learned now
 }
 
 // audit looks at the files of the shares that want chooses, in the order of the index.
@@ -47,11 +55,11 @@ func (s *Store) audit(ctx context.Context, want func(*record) bool) (*audit, err
 	if err != nil {
 		return nil, err
 	}
-	a := &audit{s: s, groups: groups, chosen: map[shareID]*record{}, files: map[shareID]int{}, misses: map[shareID][]miss{}, unsure: map[shareID]bool{}}
+	a := &audit{s: s, groups: groups, chosen: make(map[shareID]*audited, len(groups))}
 	for _, places := range groups {
 		for _, rec := range places {
 			if want(rec) {
-				a.chosen[rec.id] = rec
+				a.chosen[rec.id] = &audited{rec: rec}
 			}
 		}
 	}
@@ -61,6 +69,9 @@ func (s *Store) audit(ctx context.Context, want func(*record) bool) (*audit, err
 	return a, a.walk(ctx)
 }
 
+// lookBatch is how many rows are read before their files are looked at.
+const lookBatch = 1024
+
 // walk goes through the file rows of all shares once.
 func (a *audit) walk(ctx context.Context) error {
 	it, err := a.s.iter([]byte{tagFile})
@@ -69,13 +80,11 @@ func (a *audit) walk(ctx context.Context) error {
 	}
 	defer a.s.gate.leave()
 	defer it.Close() // only read from
+	batch := make([]look, 0, lookBatch)
 	for ok := it.First(); ok; {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
 		id, _ := splitSegment(it.Key())
-		rec := a.chosen[id]
-		if rec == nil {
+		at := a.chosen[id]
+		if at == nil {
 			ok = it.SeekGE(keyID(tagFile, id+1))
 			continue
 		}
@@ -88,30 +97,56 @@ func (a *audit) walk(ctx context.Context) error {
 			return err
 		}
 		a.s.reads.steps.Add(1)
-		a.look(rec, row)
+		if batch = append(batch, look{at: at, row: row}); len(batch) == lookBatch {
+			if err := lookAt(ctx, batch); err != nil {
+				return err
+			}
+			batch = batch[:0]
+		}
 		ok = it.Next()
 	}
-	return it.Error()
+	if err := it.Error(); err != nil {
+		return err
+	}
+	return lookAt(ctx, batch)
 }
 
-// look compares one file.
-func (a *audit) look(rec *record, row *row) {
-	a.files[rec.id]++
-	abs := rec.absPath(row)
-	why, err := unfitPath(abs, row.stat)
-	if err != nil {
-		a.unsure[rec.id] = true
+// look is a look at one file: why it does not fit, or the error that keeps it from being known.
+type look struct {
+	at  *audited
+	row *row
+	why string
+	err error
+}
+
+// lookAt compares some files. It asks the file system for several at once, as that takes most of the time.
+func lookAt(ctx context.Context, batch []look) error {
+	var work sync.WaitGroup
+	for part := range slices.Chunk(batch, len(batch)/runtime.GOMAXPROCS(0)+1) {
+		work.Go(func() {
+			for i := range part {
+				if l := &part[i]; ctx.Err() == nil {
+					l.why, l.err = unfitPath(l.at.rec.absPath(l.row), l.row.stat)
+				}
+			}
+		})
 	}
-	if why != "" {
-		a.misses[rec.id] = append(a.misses[rec.id], miss{row, called(row, abs) + " " + why})
+	work.Wait()
+	for _, l := range batch {
+		l.at.files++
+		l.at.unsure = l.at.unsure || l.err != nil
+		if l.why != "" {
+			l.at.misses = append(l.at.misses, miss{l.row, called(l.row, l.at.rec.absPath(l.row)) + " " + l.why})
+		}
 	}
+	return ctx.Err()
 }
 
 // mark records what does not fit.
 func (a *audit) mark() error {
 	for _, places := range a.groups {
 		for _, rec := range places {
-			if err := a.s.markMisses(rec, a.misses[rec.id]); err != nil {
+			if err := a.s.markMisses(rec, a.chosen[rec.id].misses); err != nil {
 				return err
 			}
 		}
@@ -201,8 +236,8 @@ func (s *Store) VerifyAll(ctx context.Context, full bool, each func(Share, Verif
 // verify is Verify of one share, each place of it that the audit did not find to fit.
 func (a *audit) verify(ctx context.Context, places []*record, full bool, progress func(int64)) (sum VerifyReport, err error) {
 	return a.s.eachPlace(ctx, places, progress, func(rec *record, report *VerifyReport, progress func(int64)) error {
-		if a.chosen[rec.id] != nil && len(a.misses[rec.id]) == 0 && !a.unsure[rec.id] {
-			report.Files, report.OK = a.files[rec.id], a.files[rec.id]
+		if at := a.chosen[rec.id]; at != nil && len(at.misses) == 0 && !at.unsure {
+			report.Files, report.OK = at.files, at.files
 			return nil
 		}
 		return a.s.verifyPlace(ctx, rec, full, report, progress)

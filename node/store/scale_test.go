@@ -2,9 +2,11 @@ package store_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"shoal/chunker"
@@ -118,5 +120,50 @@ func TestManySharesCostNoMoreEach(t *testing.T) {
 	}
 	if r := b["remove"]; r.gets+r.iters+r.steps > a["remove"].gets+a["remove"].iters+a["remove"].steps+16 {
 		t.Errorf("removing one of %d shares reads %+v, of %d shares %+v", many, r, few, a["remove"])
+	}
+}
+
+// TestSurveyFindsEveryMiss edits and deletes files of a large directory and of many shares: each is found, whatever is looked at
+// beside it, and the reason is that of the first.
+func TestSurveyFindsEveryMiss(t *testing.T) {
+	const n = 2500
+	ctx := context.Background()
+	s, err := store.Open(filepath.Join(memDir(t), "home"), store.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	_, dir := manyShares(t, s, n)
+	tree := share(t, s, dir, chunker.Config{Workers: 1})
+	wrong := map[string]string{"file00003": "was deleted", "file01023": "grew", "file01024": "was deleted", "file02499": "grew"}
+	for name, how := range wrong {
+		path := filepath.Join(dir, name)
+		if how == "grew" {
+			err = os.WriteFile(path, []byte("something that is longer"), 0o644)
+		} else {
+			err = os.Remove(path)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	list, err := s.Survey(ctx)
+	if err != nil || len(list) != n+1 {
+		t.Fatalf("%d shares, %v", len(list), err)
+	}
+	for i, sh := range list[:n] {
+		name := fmt.Sprintf("file%05d", i)
+		how, bad := wrong[name]
+		if sh.Name != name || bad != (sh.State == store.Changed) || bad && !strings.HasPrefix(sh.Reason, name+" "+how) {
+			t.Errorf("share %d: %s is %s: %s", i, sh.Name, sh.State, sh.Reason)
+		}
+	}
+	if sh := list[n]; sh.Root != tree.Root || sh.State != store.Changed || sh.Have != n-len(wrong) || sh.Reason != "file00003 was deleted" {
+		t.Errorf("the directory: %+v", sh)
+	}
+	gone, cancel := context.WithCancel(ctx)
+	cancel()
+	if _, err := s.Survey(gone); !errors.Is(err, context.Canceled) {
+		t.Errorf("canceled: %v", err)
 	}
 }
