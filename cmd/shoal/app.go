@@ -142,12 +142,13 @@ func dispatch(ctx context.Context, e *env, args []string) error {
 		return nil
 	case cmd.verb == "help":
 		cmd.verb, cmd.args, cmd.flags = cmd.args[0], nil, []string{"--help"}
-		if _, err := verbNamed(all, cmd.verb); err != nil {
-			return err
-		}
 	}
-	line := append([]string{"shoal", cmd.verb}, cmd.flags...)
-	return application(e, all).RunContext(ctx, append(append(line, "--"), cmd.args...))
+	v, err := verbNamed(all, cmd.verb)
+	if err != nil {
+		return err
+	}
+	line := append([]string{"shoal", v.name}, cmd.flags...)
+	return application(e, v).RunContext(ctx, append(append(line, "--"), cmd.args...))
 }
 
 // verbNamed looks a verb up by name, with a suggestion for one that is misspelt.
@@ -165,16 +166,14 @@ func verbNamed(all []verb, name string) (verb, error) {
 	return verb{}, usagef("", "there is no verb %q", name)
 }
 
-// application makes the urfave/cli application. It parses flags and shows help; the rest is ours.
-func application(e *env, all []verb) *cli.App {
-	app := &cli.App{
+// application makes the urfave/cli application of one verb. It parses flags and shows help; the rest is ours.
+func application(e *env, v verb) *cli.App {
+	return &cli.App{
 		Name: "shoal", HideVersion: true, HideHelpCommand: true,
 		Writer: e.out, ErrWriter: e.err,
 		DisableSliceFlagSeparator: true, // file names have commas
 		ExitErrHandler:            func(*cli.Context, error) {},
-	}
-	for _, v := range all {
-		app.Commands = append(app.Commands, &cli.Command{
+		Commands: []*cli.Command{{
 			Name: v.name, Usage: v.short, Flags: v.allFlags(),
 			HideHelpCommand: true, CustomHelpTemplate: helpOf(v),
 			OnUsageError: func(_ *cli.Context, err error, _ bool) error { return usagef(v.name, "%s", flagProblem(err)) },
@@ -185,9 +184,8 @@ func application(e *env, all []verb) *cli.App {
 				}
 				return v.do(ctx.Context, c)
 			},
-		})
+		}},
 	}
-	return app
 }
 
 // homeOf settles the home directory: flag, environment, default.
