@@ -40,6 +40,9 @@ func (d *Download) inheritAttrs(rel string, dir *os.Root, name string, access bo
 	}
 	defer from.Close()
 	to, err := openRegular(dir, name, os.O_RDONLY)
+	if err != nil && !access {
+		return nil // a recorded mode forbids it
+	}
 	if err != nil {
 		return err
 	}

@@ -1,11 +1,15 @@
 package store_test
 
 import (
+	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
 
+	"github.com/ipfs/go-cid"
+	"github.com/multiformats/go-multihash"
 	"golang.org/x/sys/unix"
 
 	"shoal/chunker"
@@ -70,5 +74,42 @@ func TestForceInherits(t *testing.T) {
 				servesAll(t, dst, sh.Root, []byte("new"))
 			})
 		}
+	}
+}
+
+// TestForceWithAModeThatForbidsReading: attributes cannot be handed on to a file that its recorded mode does not let its owner read. It comes.
+func TestForceWithAModeThatForbidsReading(t *testing.T) {
+	if runsAsNobody(t) {
+		return
+	}
+	from, to := filepath.Join(t.TempDir(), "x"), t.TempDir()
+	old := filepath.Join(to, "x")
+	if err := errors.Join(os.WriteFile(from, []byte("new"), 0o600), os.WriteFile(old, []byte("old"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	var node []byte
+	_, err := chunker.Build(t.Context(), from, chunker.Config{Preserve: true}, func(_ cid.Cid, block []byte) error {
+		node = bytes.Replace(block, []byte{7 << 3, 0x80, 3}, []byte{7 << 3, 0x80, 1}, 1) // what only root can share: 0200 for 0600
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := cid.V1Builder{Codec: cid.DagProtobuf, MhType: multihash.SHA2_256}.Sum(node)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := begin(t, open(t, t.TempDir(), always()), store.Target{Root: root, Dir: to, Name: "x", Force: true})
+	if err := d.AddNode(node); err != nil && !errors.Is(err, store.ErrUnsettled) {
+		t.Fatal(err)
+	}
+	if err := errors.Join(d.Settle(t.Context(), nil), d.Write(0, []byte("new"))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Finish(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if fi, err := os.Stat(old); err != nil || fi.Mode().Perm() != 0o200 || fi.Size() != 3 {
+		t.Errorf("%v, %v", fi, err)
 	}
 }
