@@ -124,6 +124,9 @@ func userError(err error) error {
 // blockedError says what is in the way, and what --force would do about it.
 func blockedError(err error, b *store.BlockedError) error {
 	e := api.Errorf(api.Exists, "%w", err)
+	if b.Renamable {
+		return e.WithHint("Choose another name with -o; with --rename-illegal shoal chooses one like it.")
+	}
 	if b.Replaceable {
 		return e.WithHint("Choose another destination with -o. With --force, the file %s would be replaced, and nothing else.", b.Path)
 	}

@@ -176,7 +176,11 @@ func (f *fetch) result(start time.Time, share store.Share) api.GetResult {
 	}
 	r.LeftCount, r.Replaceable = int64(share.LeftN), int64(share.Replaceable)
 	for _, l := range share.Left {
-		r.Left = append(r.Left, api.Issue{Path: l.Path, Code: api.Exists, Reason: l.Why})
+		code := api.Exists
+		if l.Renamable {
+			code = api.Unsupported
+		}
+		r.Left = append(r.Left, api.Issue{Path: l.Path, Code: code, Reason: l.Why})
 	}
 	for id, bytes := range f.stats.From {
 		r.From[id.String()] = bytes

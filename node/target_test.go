@@ -2,10 +2,12 @@ package node
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"shoal/chunker"
 	"shoal/node/api"
+	"shoal/node/store"
 )
 
 // TestRenamed: a result is said to have another name than its link only where the name that was asked for could not be used, and
@@ -30,6 +32,14 @@ func TestRenamed(t *testing.T) {
 		if got := renamed(req, filepath.Join(dir, row.path)); len(got) != row.want {
 			t.Errorf("-o %q, at %s: %v", row.output, row.path, got)
 		}
+	}
+}
+
+// TestNameNotTaken: a name that the disk does not take is not said to be in the way.
+func TestNameNotTaken(t *testing.T) {
+	e := api.AsError(userError(&store.BlockedError{Path: "/disk/a:b", Why: "is a name that the disk there does not take", Renamable: true}))
+	if e.Code != api.Exists || strings.Contains(e.Message, "exists") || !strings.Contains(e.Hint, "--rename-illegal") || strings.Contains(e.Hint, "removed") {
+		t.Errorf("%+v", e)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -98,12 +99,22 @@ func (c *call) leftOut(what string, res api.GetResult) error {
 		c.note("and %d more", more)
 	}
 	err := api.Errorf(api.Exists, "%s left out of %s; all else is there", count(res.LeftCount, "name"), res.Path)
-	if res.Replaceable > 0 {
-		err = err.WithHint("With --force, %s of these would be replaced, and nothing else.", count(res.Replaceable, "file"))
-	} else {
-		err = err.WithHint("What is there is never removed: move it, or choose another destination with -o, and run the same command again.")
+	return cannot("get all of", what, err.WithHint("%s", hintLeft(res)))
+}
+
+// hintLeft is the next step for names that are not at the destination.
+func hintLeft(res api.GetResult) string {
+	var hints []string
+	if slices.ContainsFunc(res.Left, func(l api.Issue) bool { return l.Code == api.Unsupported }) {
+		hints = append(hints, "With --rename-illegal, names that the disk does not take, or takes for one, come too, changed like a_b for a:b.")
 	}
-	return cannot("get all of", what, err)
+	if res.Replaceable > 0 {
+		hints = append(hints, fmt.Sprintf("With --force, %s of these would be replaced, and nothing else.", count(res.Replaceable, "file")))
+	}
+	if len(hints) == 0 {
+		return "What is there is never removed: move it, or choose another destination with -o, and run the same command again."
+	}
+	return strings.Join(hints, " ")
 }
 
 // errLent marks a fetch cut off because it ran in the node of another verb, which ended.

@@ -100,7 +100,7 @@ type GetResult struct {
 
 	LeftCount   int64   `json:"left_count,omitempty"`  // names of the share that are not at the destination: something that must stay is there, or it cannot hold them
 	Replaceable int64   `json:"replaceable,omitempty"` // of these, files that GetRequest.Force would have replaced
-	Left        []Issue `json:"left,omitempty"`        // at most MaxListed; paths below the result
+	Left        []Issue `json:"left,omitempty"`        // at most MaxListed; paths below the result. Unsupported: a name that GetRequest.RenameIllegal would have changed
 
 	// Unfinished says that Select asked for less than an unfinished fetch is for: all of that is there, in Path, which is the unfinished
 	// file. The rest is paused, unless it GoesOn.
@@ -183,7 +183,7 @@ type Progress struct {
 // Issue is one path with something to say about it.
 type Issue struct {
 	Path   string `json:"path"`
-	Code   Code   `json:"code,omitempty"` // Verify: changed, damaged, not_found or denied
+	Code   Code   `json:"code,omitempty"` // Verify: changed, damaged, not_found or denied. GetResult.Left: exists or unsupported
 	Reason string `json:"reason"`         // a clause for a person
 }
 

@@ -92,6 +92,9 @@ func TestOddNames(t *testing.T) {
 				var left []string
 				for _, l := range got.Left {
 					left = append(left, l.Path)
+					if want := !rename && l.Path != "link"; l.Renamable != want {
+						t.Errorf("%+v: renamable %v, want %v", l, l.Renamable, want)
+					}
 				}
 				if left := strings.Join(left, " "); !rename && (!strings.Contains(left, "a:b") || !strings.Contains(left, "what?")) {
 					t.Errorf("left out: %v", got.Left)
@@ -117,6 +120,10 @@ func TestOddNames(t *testing.T) {
 				again := fetch(t, src, dst, tgt)
 				if again.LeftN != got.LeftN || again.Files != got.Files {
 					t.Errorf("again: %+v, want %+v", again, got)
+				}
+				_, err := dst.Download(context.Background(), store.Target{Root: sh.Root, Dir: to, Name: "o:t", Fixed: true}, chunker.Limits{})
+				if blocked := (*store.BlockedError)(nil); !errors.As(err, &blocked) || !blocked.Renamable || strings.Contains(err.Error(), "exists") {
+					t.Errorf("a name that the user gave: %v", err)
 				}
 				if list, _ := os.ReadDir(to); len(list) != 1 {
 					t.Errorf("left behind: %v", list)

@@ -379,7 +379,7 @@ func (d *Download) otherName(p *probe, i int, name string, others map[string]boo
 		}
 	}
 	d.badName[i] = true
-	d.list(Refusal{Path: d.sel.rel(e.Path), Why: why})
+	d.list(Refusal{Path: d.sel.rel(e.Path), Why: why, Renamable: !d.rec.rename})
 }
 
 // fitName is t with a name that the disk takes. One that the user gave is only changed if that is wished.
@@ -412,7 +412,7 @@ func fitName(t Target, home string) (Target, error) {
 		to = p.escaped(name, map[string]bool{})
 	}
 	if to == "" {
-		return t, &BlockedError{Path: filepath.Join(t.Dir, name), Why: whyName}
+		return t, &BlockedError{Path: filepath.Join(t.Dir, name), Why: whyName, Renamable: !t.Rename}
 	}
 	t.Name = to
 	return t, nil

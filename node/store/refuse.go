@@ -16,6 +16,7 @@ type Refusal struct {
 	Path        string // slash separated, below the result
 	Why         string // a clause for a person
 	Replaceable bool   // Force would replace what is there
+	Renamable   bool   // Target.Rename would give it another name
 }
 
 // Renaming is a name of the share that the destination does not take, and the one that is there instead.
@@ -29,9 +30,13 @@ type BlockedError struct {
 	Path        string // of what is in the way
 	Why         string // what it is, a clause behind the path; "": content that differs
 	Replaceable bool   // Force would replace it, and only it
+	Renamable   bool   // nothing is in the way: the disk does not take the name, and Target.Rename would give another
 }
 
 func (e *BlockedError) Error() string {
+	if e.Renamable {
+		return e.Path + " " + e.Why
+	}
 	if e.Why == "" {
 		return fmt.Sprintf("%v: %s", ErrExists, e.Path)
 	}
