@@ -22,7 +22,7 @@ var secretFiles = []string{
 	".env", ".env.*", "*.env", ".netrc", "_netrc", ".pgpass", ".my.cnf", ".npmrc", ".pypirc", ".htpasswd", ".git-credentials", ".vault-token",
 	"id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", "*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "*.kdbx", "*.ppk", "*.asc.key",
 	"wallet.dat", "identity.key", "credentials", "credentials.json", "secrets.y*ml", "secrets.json", "logins.json", "key4.db", "login data",
-	"shadow", "*.ovpn", "*.agebox", "keys.txt",
+	"shadow", ".envrc", ".s3cfg", ".mylogin.cnf", "rclone.conf", "*.tfstate", "*.ovpn", "*.agebox", "keys.txt",
 }
 
 // harmless are names that the patterns above fit and that hold no secret.
@@ -89,7 +89,7 @@ type sensitive struct {
 
 // Peek is chunker.Config.Peek.
 func (s *sensitive) Peek(rel string, head []byte) {
-	if !bytes.Contains(head, []byte("PRIVATE KEY-----")) && !bytes.HasPrefix(bytes.TrimSpace(head), []byte("AGE-SECRET-KEY-")) && !isNodeKey(head) {
+	if !bytes.Contains(head, []byte("PRIVATE KEY-----")) && !isAgeKey(head) && !isNodeKey(head) {
 		return
 	}
 	s.mu.Lock()
@@ -98,6 +98,12 @@ func (s *sensitive) Peek(rel string, head []byte) {
 		s.keys = map[string]bool{}
 	}
 	s.keys[rel] = true
+}
+
+// isAgeKey tells whether a line of a file is a private key of age: age-keygen writes comments before it.
+func isAgeKey(file []byte) bool {
+	prefix := []byte("AGE-SECRET-KEY-")
+	return bytes.HasPrefix(bytes.TrimSpace(file), prefix) || bytes.Contains(file, append([]byte("\n"), prefix...))
 }
 
 // nodeKeyHead begins the private key of a libp2p node, as protobuf: type Ed25519, and 64 bytes of data.
