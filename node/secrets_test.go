@@ -23,7 +23,7 @@ func TestPeek(t *testing.T) {
 		"-----BEGIN OPENSSH PRIVATE KEY-----\n": true,
 		"AGE-SECRET-KEY-1QQQ\n":                 true,
 		"# created: 2026-11-28T00:00:00Z\n# public key: age1qqq\nAGE-SECRET-KEY-1QQQ\n": true, // as age-keygen writes it
-		"a text that names AGE-SECRET-KEY-1QQQ": false,
+		"a text that names AGE-SECRET-KEY-1QQQ":                                         false,
 	} {
 		var s sensitive
 		if s.Peek("x", []byte(head)); s.keys["x"] != want {
