@@ -6,9 +6,9 @@ import (
 )
 
 const (
-	healQuiet = 3 * time.Second // a touched file is hashed again once nothing has touched it for so long
-	healRetry = time.Minute     // after an error, and at most between looks at what does not come to rest
-	dropEvery = time.Hour       // older versions that have become too old
+	healQuiet = 3 * time.Second  // a touched file is hashed again once nothing has touched it for so long
+	healRetry = 25 * time.Second // after an error, and at most between looks at what does not come to rest
+	dropEvery = time.Hour        // older versions that have become too old
 )
 
 // heal lets touched files that still hold what was shared be served again, until ctx ends. It sleeps while there is nothing to do.

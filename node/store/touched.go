@@ -25,10 +25,12 @@ type unwell struct {
 	mu  sync.Mutex
 	all bool // those that were marked before this start, too
 	ids map[shareID]struct{}
+
+	unread map[shareID]struct{} // places with leaves that could not be read: unread.go
 }
 
 func newUnwell() *unwell {
-	u := &unwell{wake: make(chan struct{}, 1), all: true, ids: map[shareID]struct{}{}}
+	u := &unwell{wake: make(chan struct{}, 1), all: true, ids: map[shareID]struct{}{}, unread: map[shareID]struct{}{}}
 	u.wake <- struct{}{}
 	return u
 }
@@ -65,7 +67,7 @@ func (s *Store) Unwell() <-chan struct{} { return s.unwell.wake }
 // quiet. Files that hold what they held are served again; of the others the chunks that do, and the stat is remembered
 // with which they were hashed, so that it is not done again. It works on one file at a time and rests as long as it
 // works. It looks at the places of what was marked since the last call; later: something has to be looked at again after quiet.
-// Files of which no time of change is known are hashed too, once. Only one Heal runs at a time.
+// Leaves that could not be read are read again. Files of which no time of change is known are hashed too, once. Only one Heal runs at a time.
 func (s *Store) Heal(ctx context.Context, quiet time.Duration) (healed []cid.Cid, later bool, err error) {
 	ids, all := s.unwell.take()
 	if all {
@@ -76,6 +78,9 @@ func (s *Store) Heal(ctx context.Context, quiet time.Duration) (healed []cid.Cid
 		})
 		if err == nil {
 			s.unwell.aged, err = s.agedPlaces()
+		}
+		if err == nil {
+			err = s.unreadPlaces()
 		}
 	}
 	for id := range ids {
@@ -98,6 +103,11 @@ func (s *Store) Heal(ctx context.Context, quiet time.Duration) (healed []cid.Cid
 		if later = later || wait; wait {
 			s.unwell.add(id)
 		}
+	}
+	if err == nil {
+		var unread bool
+		unread, err = s.healUnread(ctx)
+		later = later || unread
 	}
 	if err == nil {
 		err = s.healAged(ctx)

@@ -301,7 +301,12 @@ func (v *verifier) bad(r *row, st FileStatus, leaves int, reason string) {
 }
 
 // store records the outcome in one durable batch.
-func (v *verifier) store() error { return v.s.updateShare(v.rec.id, true, v.apply) }
+func (v *verifier) store() error {
+	if len(v.hurt) > 0 {
+		defer v.s.unwell.couldNotRead(v.rec.id)
+	}
+	return v.s.updateShare(v.rec.id, true, v.apply)
+}
 
 // apply puts the outcome into r and b. It is called under the lock of the store. What was recorded meanwhile of files
 // that were not hashed stays.

@@ -205,6 +205,7 @@ func (v *view) unread(row *row, i int, err error) error {
 	if err := v.s.markDamaged(v.rec, row, i, "cannot be read: "+bare(err)); err != nil {
 		return err
 	}
+	v.s.unwell.couldNotRead(v.rec.id)
 	return fmt.Errorf("read leaf %d of %s: %w: %w", i, v.rec.root, ErrChanged, err)
 }
 
