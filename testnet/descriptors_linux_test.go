@@ -53,3 +53,24 @@ func TestFewDescriptors(t *testing.T) {
 		})
 	}
 }
+
+// TestVerifyFails verifies while files cannot be opened for a reason that says nothing of them: that is an error of verify, and no change.
+// It needs strace: apt-get install strace.
+func TestVerifyFails(t *testing.T) {
+	t.Parallel()
+	peer := testnet.Start(t, 1, testnet.Options{}).Peers[0]
+	path := testnet.RandomFile(t, peer.Path("original"), 3*chunk, 1)
+	peer.Share(path)
+	peer.Stop()
+	for _, args := range [][]string{{"verify", "--full"}, {"verify", "--full", path}} {
+		command := append([]string{testnet.Binary(t), "--home", peer.Home()}, args...)
+		command = inject.Inject(t, os.DevNull, command, "openat:error=EMFILE")
+		cmd := exec.Command(command[0], append([]string{"-P", path}, command[1:]...)...)
+		cmd.Env = append(os.Environ(), "SHOAL_NETWORK=local")
+		out, _ := cmd.CombinedOutput()
+		if code := cmd.ProcessState.ExitCode(); code != 1 || !strings.Contains(string(out), "too many open files") ||
+			strings.Contains(string(out), "changed") || strings.Contains(string(out), "context canceled") {
+			t.Errorf("%q: exit %d\n%s", args, code, out)
+		}
+	}
+}

@@ -61,7 +61,8 @@ func (c *call) verifyOne(ctx context.Context, s api.Service, arg string) (api.Ve
 
 // verifyAll checks every share by one request, and tells the results as they come.
 func (c *call) verifyAll(ctx context.Context, s api.Service) error {
-	var p progress // the bar on the screen
+	var p progress   // the bar on the screen
+	var failed int64 // shares of which nothing was learned
 	sum, err := s.Verify(ctx, api.VerifyRequest{All: true, Full: c.flags.Bool("full")}, func(now api.Progress) {
 		switch {
 		case now.Verified != nil && p != nil: // results do not go through a bar
@@ -74,6 +75,9 @@ func (c *call) verifyAll(ctx context.Context, s api.Service) error {
 			p.update(now)
 		}
 		for _, res := range now.Verified {
+			if failedToLook(res) {
+				failed++
+			}
 			c.sayVerified(res)
 		}
 	})
@@ -92,12 +96,20 @@ func (c *call) verifyAll(ctx context.Context, s api.Service) error {
 	if sum.OK {
 		return c.out.err
 	}
+	if sum.Bad == failed {
+		return errSaid{api.Errorf(api.Internal, "%s of %d could not be looked at", count(failed, "share"), sum.Shares)}
+	}
 	bad := errSaid{api.Errorf(api.Damaged, "%s of %d not what they were", count(sum.Bad, "share"), sum.Shares)}
 	if !c.json && sum.Shares > 1 {
 		c.note("%d of %s not as shared", sum.Bad, count(sum.Shares, "share"))
 	}
 	c.nextStep(bad)
 	return bad
+}
+
+// failedToLook tells that nothing was learned of a share: its one issue is an error of this moment, not of its files.
+func failedToLook(res api.VerifyResult) bool {
+	return len(res.Issues) == 1 && res.Issues[0].Code == api.Internal
 }
 
 // listedProblems of one share are told; the rest is counted.
@@ -127,7 +139,11 @@ func (c *call) sayVerified(res api.VerifyResult) {
 
 // sayProblems tells what is wrong with one share, briefly.
 func (c *call) sayProblems(res api.VerifyResult) {
-	c.printf("changed  %s  %s: %s\n", printable(res.Name), printable(res.Path), count(res.IssueCount, "problem"))
+	state := "changed"
+	if failedToLook(res) {
+		state = "failed"
+	}
+	c.printf("%-8s %s  %s: %s\n", state, printable(res.Name), printable(res.Path), count(res.IssueCount, "problem"))
 	for _, i := range res.Issues[:min(len(res.Issues), listedProblems)] {
 		path := i.Path
 		if path == "" {

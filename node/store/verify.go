@@ -115,7 +115,10 @@ func (v *verifier) look(ctx context.Context) error {
 		g.Go(func() error { return v.file(gctx, r) })
 		return gctx.Err()
 	})
-	return errors.Join(g.Wait(), err)
+	if failed := g.Wait(); failed != nil { // it ended the walk too
+		return failed
+	}
+	return err
 }
 
 // file looks at one file.
