@@ -17,8 +17,11 @@ func isTransient(err error) bool {
 		errors.Is(err, syscall.EINTR) || errors.Is(err, syscall.EAGAIN)
 }
 
-// isIO tells that the disk failed, which says nothing of what the file holds.
-func isIO(err error) bool { return errors.Is(err, syscall.EIO) }
+// isIO tells that the disk failed, or the server of a network file system, which says nothing of what the file holds.
+func isIO(err error) bool {
+	return errors.Is(err, syscall.EIO) || errors.Is(err, syscall.EBADMSG) || errors.Is(err, syscall.ESTALE) ||
+		errors.Is(err, syscall.ETIMEDOUT) || errors.Is(err, syscall.ENOTCONN) || errors.Is(err, syscall.EHOSTDOWN)
+}
 
 // isExhausted tells that the process or the system has no descriptor left.
 func isExhausted(err error) bool {

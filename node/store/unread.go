@@ -94,7 +94,7 @@ func (s *Store) healUnreadPlace(ctx context.Context, id shareID) (again bool, er
 			if ok {
 				right = append(right, i)
 			}
-		case !errors.Is(err, ErrChanged) || isIO(err):
+		case !errors.Is(err, ErrChanged) || isUnread(err):
 			again = true
 			failed++
 		}

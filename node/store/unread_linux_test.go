@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"shoal/chunker"
@@ -33,13 +34,15 @@ func TestReadAgain(t *testing.T) {
 		}
 	}
 	heal(20)
-	disk.FailReads("f", 1<<20, 10)
-	if _, err := openRoot(t, s, sh.Root).ReadLeaf(1, make([]byte, 1<<20)); !errors.Is(err, store.ErrChanged) {
-		t.Fatalf("read: %v, want ErrChanged", err)
+	for _, errno := range []syscall.Errno{syscall.EIO, syscall.EBADMSG, syscall.EUCLEAN, syscall.ENODATA, syscall.ETIMEDOUT} {
+		disk.FailReadsAs("f", 1<<20, 10, errno)
+		if _, err := openRoot(t, s, sh.Root).ReadLeaf(1, make([]byte, 1<<20)); !errors.Is(err, store.ErrChanged) || !errors.Is(err, errno) {
+			t.Fatalf("read: %v, want ErrChanged and %v", err, errno)
+		}
+		heal(19)
+		disk.Heal()
+		heal(20)
 	}
-	heal(19)
-	disk.Heal()
-	heal(20)
 
 	disk.FailReads("f", 0, 20<<20)
 	for _, restart := range []bool{false, true} {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"syscall"
 	"time"
 
 	"shoal/chunker"
@@ -197,9 +198,15 @@ func (v *view) changed(row *row, why string) error {
 	return fmt.Errorf("%s: %w: %s", v.rec.root, ErrChanged, reason)
 }
 
+// isUnread tells that the file system could not read something, for whatever reason that does not pass in a moment.
+func isUnread(err error) bool {
+	var errno syscall.Errno
+	return errors.As(err, &errno) && !isTransient(err)
+}
+
 // unread takes up a failed read of leaf i. The fault of a bad sector reaches no further than that leaf.
 func (v *view) unread(row *row, i int, err error) error {
-	if !isIO(err) {
+	if !isUnread(err) {
 		return fmt.Errorf("read leaf %d of %s: %w", i, v.rec.root, err)
 	}
 	if err := v.s.markDamaged(v.rec, row, i, "cannot be read: "+bare(err)); err != nil {

@@ -42,7 +42,7 @@ func (o *opened) Read(_ context.Context, buf []byte, off int64) (fuse.ReadResult
 	defer o.fs.mu.Unlock()
 	for _, b := range o.fs.bad {
 		if b.name == o.base && off < b.end && b.first < off+int64(len(buf)) {
-			return nil, syscall.EIO
+			return nil, b.errno
 		}
 	}
 	n, err := syscall.Pread(o.fd(), buf, off)

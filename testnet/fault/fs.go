@@ -41,6 +41,7 @@ type FS struct {
 type badRange struct {
 	name       string
 	first, end int64
+	errno      syscall.Errno
 }
 
 // MountFS mounts an FS at dir, which it makes, for the length of the test.
@@ -93,10 +94,13 @@ func keepFromChildren() {
 }
 
 // FailReads makes reads that touch n bytes from off of the file with this base name fail with EIO, as a bad sector does.
-func (f *FS) FailReads(base string, off, n int64) {
+func (f *FS) FailReads(base string, off, n int64) { f.FailReadsAs(base, off, n, syscall.EIO) }
+
+// FailReadsAs is FailReads with another error.
+func (f *FS) FailReadsAs(base string, off, n int64, errno syscall.Errno) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.bad = append(f.bad, badRange{base, off, off + n})
+	f.bad = append(f.bad, badRange{base, off, off + n, errno})
 }
 
 // Heal takes back every FailReads.
