@@ -21,6 +21,7 @@ import (
 // openHost listens at the addresses asked for. Of those that the user chose, each must be had. A network's own port may be
 // taken by another program, often another daemon of this machine; then any port does.
 func openHost(s settings, key crypto.PrivKey, traffic metrics.Reporter, gate *gater) (host.Host, error) {
+	s.listen = once(s.listen)
 	if err := tryAll(s.listen, s.fixed); err != nil {
 		if s.fixed {
 			return nil, listenError(err)
@@ -40,6 +41,19 @@ func openHost(s settings, key crypto.PrivKey, traffic metrics.Reporter, gate *ga
 		return nil, errors.Join(listenError(err), h.Close())
 	}
 	return h, nil
+}
+
+// once is a list of multiaddrs without those that are in it before: libp2p panics when it is to listen twice at one address of QUIC.
+func once(addrs []string) (out []string) {
+	for _, a := range addrs {
+		if m, err := ma.NewMultiaddr(a); err == nil {
+			a = m.String()
+		}
+		if !slices.Contains(out, a) {
+			out = append(out, a)
+		}
+	}
+	return out
 }
 
 // listenError gives an error of listening the next step.

@@ -94,6 +94,14 @@ func TestTakenUDP(t *testing.T) {
 	}
 }
 
+// TestAddressTwice: an address that is given twice, however it is spelt, is meant once.
+func TestAddressTwice(t *testing.T) {
+	h, err := listenHost(t, "local", true, "/ip4/127.0.0.1/udp/0/quic-v1", "/ip4/127.0.0.1/udp/0/quic-v1/")
+	if err != nil || len(h.Network().ListenAddresses()) != 1 {
+		t.Fatalf("%v, %v", h, err)
+	}
+}
+
 // TestNotOurAddress: an address of another machine among those asked for is an error that names it.
 func TestNotOurAddress(t *testing.T) {
 	const addr = "/ip4/203.0.113.7/tcp/4555"
