@@ -61,7 +61,9 @@ func (n *Node) Get(ctx context.Context, req api.GetRequest, progress func(api.Pr
 				return api.GetResult{}, userError(err)
 			}
 			r := f.result(start, f.share.Asked(target.Select))
-			r.Renamed = append(renamed(req, r.Path), r.Renamed...)
+			if !r.Unfinished { // else it is called NAME.part until it is whole
+				r.Renamed = append(renamed(req, r.Path), r.Renamed...)
+			}
 			f.leave()
 			return r, nil
 		case err == nil:
