@@ -56,6 +56,8 @@ func (n *Node) output(root cid.Cid, sub, name, out string) (dir, _ string, err e
 		return out, name, nil
 	case err == nil && into:
 		return "", "", api.Errorf(api.Exists, "%s is a file, not a directory", out).WithHint("Leave out the slash at its end, or choose another destination with -o.")
+	case !into && isFile(filepath.Dir(out)):
+		return "", "", api.Errorf(api.Exists, "%s is a file, not a directory", filepath.Dir(out)).WithHint("Choose another destination with -o.")
 	case !into:
 		return filepath.Dir(out), filepath.Base(out), nil
 	}
@@ -65,6 +67,12 @@ func (n *Node) output(root cid.Cid, sub, name, out string) (dir, _ string, err e
 		return "", "", userError(store.FileError("create", out, err))
 	}
 	return out, name, nil
+}
+
+// isFile tells whether something that is no directory is at a path, symlinks followed.
+func isFile(path string) bool {
+	fi, err := chunker.StatPath(path)
+	return err == nil && !fi.IsDir()
 }
 
 // renamed says that the result is not called as its link says, where that name cannot be used as it is.
