@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -96,7 +97,7 @@ func (c *call) cat(ctx context.Context, req api.CatRequest, out *paced) (err err
 		return err
 	}
 	err = read()
-	if full, ok := fileAt(req.Link); ok && err != nil && (api.AsError(err).Code == api.Invalid || api.AsError(err).Code == api.NotFound) {
+	if full, ok := fileAt(req.Link); ok && err != nil && (api.AsError(err).Code == api.Invalid || api.AsError(err).Code == api.NotFound) && !named(work, s, req.Link) {
 		req.Link = full // then it is meant as a path
 		err = read()
 	}
@@ -105,6 +106,13 @@ func (c *call) cat(ctx context.Context, req api.CatRequest, out *paced) (err err
 		return cannot("read", what, because(work, err))
 	}
 	return nil
+}
+
+// named tells whether arg begins with the name of a share: then it means nothing else.
+func named(ctx context.Context, s api.Service, arg string) bool {
+	name, _, _ := strings.Cut(arg, "/")
+	_, err := s.Entries(ctx, name)
+	return name != "" && err == nil
 }
 
 // fileAt is the absolute path of what arg names in the file system, where it was not given so.
