@@ -2,11 +2,13 @@ package node
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"shoal/node/api"
+	"shoal/node/store"
 )
 
 const (
@@ -93,6 +95,13 @@ func atWork(c *facts) []api.Cause {
 
 // unwritable: the disk is in the way.
 func unwritable(c *facts) []api.Cause {
+	if home := (*store.HomeError)(nil); c.Error != nil && errors.As(c.Error, &home) { // whatever is free at the destination
+		code := api.CauseReadOnly
+		if c.Error.Code == api.NoSpace {
+			code = api.CauseNoSpace
+		}
+		return cause(code, c.Error.Hint, "shoal's home cannot be written: %s.", c.Error.Message)
+	}
 	full := c.open && !c.fetching && c.Free >= 0 && c.Missing > c.Free && c.Path != ""
 	if c.Error != nil && c.Error.Code == api.NoSpace || full {
 		what := "The disk at the destination is full."

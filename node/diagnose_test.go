@@ -1,11 +1,13 @@
 package node
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
 	"shoal/node/api"
+	"shoal/node/store"
 )
 
 // evidence is that of a fetch without any trouble, which the rows of the table change.
@@ -42,6 +44,12 @@ func TestDiagnose(t *testing.T) {
 			e.Peers = []api.Suspect{seedPeer()}
 		}
 	}
+	homeFailed := func(err error) func(*api.Evidence) {
+		return func(e *api.Evidence) {
+			failed(api.Internal)(e)
+			e.Error = api.AsError(userError(fmt.Errorf("checkpoint: %w", &store.HomeError{Home: "/h", Err: err})))
+		}
+	}
 	state := func(s api.State, noDaemon bool) func(*api.Evidence) {
 		return func(e *api.Evidence) { e.State, e.NoDaemon = s, noDaemon }
 	}
@@ -72,6 +80,8 @@ func TestDiagnose(t *testing.T) {
 		{"finishing", state(api.StateFinishing, false), []api.CauseCode{api.CauseOK}, "all of it is here"},
 		{"disk full", failed(api.NoSpace), []api.CauseCode{api.CauseNoSpace}, "is full"},
 		{"read-only", failed(api.ReadOnly), []api.CauseCode{api.CauseReadOnly}, "cannot be written: it went wrong"},
+		{"home read-only", homeFailed(store.ErrReadOnly), []api.CauseCode{api.CauseReadOnly}, "shoal's home cannot be written"},
+		{"home full", homeFailed(store.ErrNoSpace), []api.CauseCode{api.CauseNoSpace}, "shoal's home cannot be written"},
 		{"exists", failed(api.Exists), []api.CauseCode{api.CauseExists}, "Something else"},
 		{"no DAG", failed(api.Damaged), []api.CauseCode{api.CauseDamaged}, "ended with an error"},
 		{"failed", failed(api.Internal), []api.CauseCode{api.CauseFailed}, "ended with an error"},

@@ -131,5 +131,5 @@ func doctorError(home string, err error) error {
 	if errors.Is(err, store.ErrLocked) {
 		return api.Errorf(api.Locked, "%w", err).WithHint("Stop it first: an index in use cannot be looked at from outside.")
 	}
-	return homeError(err)
+	return homeError(home, err)
 }

@@ -6,11 +6,15 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+
+	"shoal/node/store"
 )
 
 // ReplaceFile writes a private file (mode 0600), so that a crash or a power cut leaves the old one or the new one; after it has
-// returned, the new one.
-func ReplaceFile(path string, data []byte) error { return putFile(path, data, os.Rename) }
+// returned, the new one. It lies in the home.
+func ReplaceFile(path string, data []byte) error {
+	return homeError(filepath.Dir(path), store.FileError("write", path, putFile(path, data, os.Rename)))
+}
 
 // createFile is ReplaceFile, but keeps a file that is there already.
 func createFile(path string, data []byte) error {

@@ -10,29 +10,29 @@ import (
 	"shoal/node/store"
 )
 
-// homeError is userError for what stands in the way of opening the home: there the next
+// homeError is userError for what stands in the way of opening the home, or of a write to it: there the next
 // step is about the home, not about a destination.
-func homeError(err error) error {
-	if e := aboutHome(err, true); e != nil {
+func homeError(home string, err error) error {
+	if e := aboutHome(err, home, store.MountOf(home)); e != nil {
 		return e
 	}
 	return userError(err)
 }
 
-// aboutHome gives an error of the home its code and next step, which names the disk that is meant; nil: it is none. sure: it
-// is about the home though it does not say so.
-func aboutHome(err error, sure bool) error {
+// aboutHome gives an error of the home its code and next step, which names the disk that is meant; nil: it is none. home: it
+// is about this one though it may not say so; "": only if it says so.
+func aboutHome(err error, home, mount string) error {
 	var done *api.Error
 	if err == nil || errors.As(err, &done) {
 		return err
 	}
-	where := ""
 	var h *store.HomeError
 	if errors.As(err, &h) {
-		sure, where = true, " "+h.Home
-		if h.Mount != "" && h.Mount != h.Home {
-			where += " (on the disk mounted at " + h.Mount + ")"
-		}
+		home, mount = h.Home, h.Mount
+	}
+	where := " " + home
+	if mount != "" && mount != home {
+		where += " (on the disk mounted at " + mount + ")"
 	}
 	for _, row := range [...]struct {
 		is   error
@@ -42,12 +42,12 @@ func aboutHome(err error, sure bool) error {
 		{store.ErrIndexDamaged, api.Damaged, hintDoctor},
 		{store.ErrIndexOld, api.Damaged, hintDoctor},
 		{store.ErrExhausted, api.Internal, "Give shoal more descriptors (`ulimit -n 1024`), or close other programs; a running daemon goes on by itself."},
-		{store.ErrNoSpace, api.NoSpace, "Free some space in the home%s, where shoal keeps its index, or choose another with --home. Serving and `shoal rm` work meanwhile."},
+		{store.ErrNoSpace, api.NoSpace, "Free some space in the home%s, where shoal keeps its index, or choose another with --home. Serving, and `shoal rm` while a daemon runs, work meanwhile."},
 		{store.ErrReadOnly, api.ReadOnly, "Make the home%s, where shoal keeps its index, writable, or choose another with --home."},
 		{store.ErrDenied, api.ReadOnly, "Make the home%s, where shoal keeps its index, writable for you, or choose another with --home."},
 		{syscall.EIO, api.Internal, "The disk of the home%s fails: look at the system's log, and save what is on it."},
 	} {
-		if (sure || row.code == api.Damaged) && errors.Is(err, row.is) {
+		if (home != "" || row.code == api.Damaged) && errors.Is(err, row.is) {
 			return api.Errorf(row.code, "%w", err).WithHint("%s", strings.ReplaceAll(row.hint, "%s", where))
 		}
 	}
@@ -69,7 +69,7 @@ func userError(err error) error {
 	if errors.As(err, &done) {
 		return err
 	}
-	if e := aboutHome(err, false); e != nil {
+	if e := aboutHome(err, "", ""); e != nil {
 		return e
 	}
 	if blocked := (*store.BlockedError)(nil); errors.As(err, &blocked) {

@@ -83,7 +83,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 // open makes the parts in the order in which they need each other.
 func (n *Node) open(set settings) (err error) {
 	if n.store, err = store.Open(set.home, store.Config{Logger: set.log, MayRead: set.offline}); err != nil {
-		return homeError(err)
+		return homeError(set.home, err)
 	}
 	key, err := loadOrCreateKey(set.home)
 	if err != nil {

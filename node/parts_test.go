@@ -236,8 +236,8 @@ func TestLinkPeers(t *testing.T) {
 // TestHomeErrors checks that trouble with the home speaks of the home, not of a fetch's destination.
 func TestHomeErrors(t *testing.T) {
 	for is, code := range map[error]api.Code{store.ErrReadOnly: api.ReadOnly, store.ErrDenied: api.ReadOnly, store.ErrNoSpace: api.NoSpace} {
-		e := api.AsError(homeError(fmt.Errorf("open: %w", is)))
-		if e.Code != code || !strings.Contains(e.Hint, "--home") {
+		e := api.AsError(homeError("/disk/home", fmt.Errorf("open: %w", is)))
+		if e.Code != code || !strings.Contains(e.Hint, "the home /disk/home (on the disk mounted at ") || !strings.Contains(e.Hint, "--home") {
 			t.Errorf("%v: code %s, hint %q", is, e.Code, e.Hint)
 		}
 	}

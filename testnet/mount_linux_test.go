@@ -107,6 +107,38 @@ func TestTurnsReadOnly(t *testing.T) {
 	lab.Same(path, copied, false)
 }
 
+// TestHomeReadOnly uses a home whose disk is read-only, without a daemon: what only reads works, and all else names that disk.
+func TestHomeReadOnly(t *testing.T) {
+	t.Parallel()
+	lab := testnet.Start(t, 2, testnet.Options{})
+	sharer, peer := lab.Peers[0], lab.Peers[1]
+	link := sharer.Share(testnet.RandomFile(t, sharer.Path("other"), chunk, 2)).Link
+	peer.Stop()
+	mount(t, peer.Home(), "size=64m")
+	peer.Restart()
+	path := testnet.RandomFile(t, peer.Path("original"), chunk, 1)
+	shared := peer.Share(path)
+	peer.Stop()
+	if err := syscall.Mount("", peer.Home(), "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
+		t.Skipf("remount: %v", err)
+	}
+	for _, args := range [][]string{{"ls"}, {"ls", "original"}, {"verify"}, {"verify", "--full"}, {"id"}, {"share", "--exit", path}} {
+		peer.Must(args...)
+	}
+	if out := peer.Must("doctor"); !strings.Contains(out, "a daemon cannot write it") || !strings.Contains(out, "read-only") {
+		t.Errorf("doctor does not say that the home is read-only: %s", out)
+	}
+	for _, args := range [][]string{
+		{"rm", path}, {"share", "--exit", sharer.Path("other")}, {"get", link, "-o", peer.Path("copy")}, {"cat", shared.CID}, {"why", shared.CID},
+		{"find", shared.CID}, {"daemon"}, {"peers", "ban", sharer.ID()}, {"config", "set", "network", "lan"}, {"network", "new", "x"},
+	} {
+		r := peer.Fails(5, args...)
+		if !strings.Contains(r.Stderr, "the home "+peer.Home()) || strings.Contains(r.Stderr, "level=WARN") {
+			t.Errorf("%q does not say in short which home is meant: %s", args, r)
+		}
+	}
+}
+
 // TestWhyFull asks about a fetch that a full disk ended, from the daemon and without one.
 func TestWhyFull(t *testing.T) {
 	t.Parallel()

@@ -25,8 +25,8 @@ const (
 	CauseNoDaemon     CauseCode = "no_daemon"     // unfinished, or not served: no daemon runs
 	CausePaused       CauseCode = "paused"        // unfinished, and paused by the user
 	CauseFailed       CauseCode = "failed"        // the last fetch ended with an error that no other code names
-	CauseNoSpace      CauseCode = "no_space"      // the disk at the destination is full
-	CauseReadOnly     CauseCode = "read_only"     // the destination cannot be written
+	CauseNoSpace      CauseCode = "no_space"      // the disk at the destination, or that of the home, is full
+	CauseReadOnly     CauseCode = "read_only"     // the destination, or the home, cannot be written
 	CauseExists       CauseCode = "exists"        // something else is at the destination
 	CauseDamaged      CauseCode = "damaged"       // what the CID names is not a well-formed file or directory
 	CauseChangedHere  CauseCode = "changed_here"  // it is shared here, but its files have changed

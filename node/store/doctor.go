@@ -16,7 +16,7 @@ import (
 
 // Finding is something that a check of a home found.
 type Finding struct {
-	What   string // format, journal, index, record, row, node, blocks, orphan, part or lost
+	What   string // format, home, journal, index, record, row, node, blocks, orphan, part or lost
 	Object string // a root, path or key; "": the home
 	Text   string // a clause
 	Harm   bool   // the home is not sound; else it is only worth knowing
@@ -115,7 +115,20 @@ func (c *Checkup) run(ctx context.Context, cfg Config, progress func(done, all i
 		s.spare.close()
 	}()
 	c.journal(s)
+	c.writable(s)
 	return c.index(ctx, s, progress)
+}
+
+// writable tells whether a daemon could write the home.
+func (c *Checkup) writable(s *Store) {
+	lock, err := os.OpenFile(filepath.Join(c.Home, lockName), os.O_RDWR, 0)
+	if err == nil {
+		lock.Close()
+		err = s.room()
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		c.note("home", "", "a daemon cannot write it: %v", err)
+	}
 }
 
 // journal checks the journal, against the index if there is one.

@@ -76,6 +76,18 @@ func TestIndexDiskFails(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "first")
 			makeTree(t, path, map[string]string{"a": "alpha"})
 			first := share(t, s, path, chunker.Config{})
+			edited := filepath.Join(t.TempDir(), "edited")
+			makeTree(t, edited, map[string]string{"a": "bravo"})
+			second := share(t, s, edited, chunker.Config{})
+			looks := func(state store.State, bad int) { // verify and ls tell what they find, whether or not it can be recorded
+				t.Helper()
+				if rep, err := s.Verify(context.Background(), second.Root, true, nil); err != nil || len(rep.Bad) != bad {
+					t.Errorf("verify: %+v, %v, want %d bad", rep, err, bad)
+				}
+				if list, err := s.Survey(context.Background()); err != nil || len(list) != 2 || list[1].State != state {
+					t.Errorf("survey: %+v, %v, want %s", list, err, state)
+				}
+			}
 			for round := range 2 {
 				row.fail(disk)
 				err := shareMany(t, s, many, 20)
@@ -89,10 +101,21 @@ func TestIndexDiskFails(t *testing.T) {
 				if got, err := s.Share(first.Root); err != nil || got.State != store.Complete {
 					t.Errorf("round %d: share %+v, %v", round, got, err)
 				}
+				looks(store.Complete, 0)
+				if err := os.WriteFile(filepath.Join(edited, "a"), []byte("other"), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				looks(store.Changed, 1)
 				if _, err := openRoot(t, s, first.Root).ReadLeaf(0, make([]byte, 100)); err != nil {
 					t.Errorf("round %d: read: %v", round, err)
 				}
 				row.heal(disk)
+				works(t, s)
+				looks(store.Changed, 1)
+				if err := os.WriteFile(filepath.Join(edited, "a"), []byte("bravo"), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				looks(store.Complete, 0)
 				for end := time.Now().Add(time.Minute); ; { // a flush of before may fail yet
 					works(t, s)
 					err := shareMany(t, s, many, 3)
@@ -108,7 +131,7 @@ func TestIndexDiskFails(t *testing.T) {
 			if err := s.Close(); err != nil {
 				t.Error(err)
 			}
-			if c := examine(t, home); !c.Sound() || c.Shares != 2 {
+			if c := examine(t, home); !c.Sound() || c.Shares != 3 {
 				t.Errorf("after all: %+v", c)
 			}
 			s = open(t, home, always())

@@ -90,7 +90,11 @@ func (im *Import) begin(root cid.Cid) error {
 		v = root.Bytes()
 	}
 	_ = b.Set(keyID(tagPending, im.id), v, nil)
-	return im.s.commit(b, false)
+	err := im.s.commit(b, false)
+	if err != nil && !im.disk {
+		im.id = 0 // nothing of it is there to be taken away
+	}
+	return err
 }
 
 // spill moves the nodes in memory to the index.

@@ -29,21 +29,21 @@ const (
 type HomeError struct {
 	Home  string
 	Mount string // where its disk is mounted; "": unknown
-	err   error
+	Err   error
 }
 
 // Error is the error's text.
-func (e *HomeError) Error() string { return e.err.Error() }
+func (e *HomeError) Error() string { return e.Err.Error() }
 
 // Unwrap is the cause.
-func (e *HomeError) Unwrap() error { return e.err }
+func (e *HomeError) Unwrap() error { return e.Err }
 
 func (s *Store) homeError(err error) error {
 	var known *HomeError
 	if err == nil || errors.As(err, &known) {
 		return err
 	}
-	return &HomeError{Home: s.home, Mount: MountOf(s.home), err: err}
+	return &HomeError{Home: s.home, Mount: MountOf(s.home), Err: err}
 }
 
 // indexError is an error of writing the index.
@@ -136,8 +136,18 @@ func (s *Store) keepBallast() {
 
 // spendBallast gives the space up when the index could not be opened without.
 func (s *Store) spendBallast() {
-	if s.free(openBytes, openInodes) != nil {
-		os.Remove(filepath.Join(s.home, ballastName))
+	if s.free(openBytes, openInodes) != nil && os.Remove(filepath.Join(s.home, ballastName)) == nil {
+		s.spent = true
+	}
+}
+
+// retakeBallast takes what is left of the space that was given up, before others do: the next start needs it too.
+func (s *Store) retakeBallast() {
+	if free, _, err := freeRoom(s.home); s.spent && err == nil && free >= openBytes {
+		path := filepath.Join(s.home, ballastName)
+		if err := allocate(path, min(free, ballastBytes)); err != nil {
+			os.Remove(path)
+		}
 	}
 }
 

@@ -271,10 +271,10 @@ func (s *Store) updateShare(id shareID, sync bool, fn func(r *record, b *pebble.
 // commitMarks records what was found about the files of r. That is little, and must be told on a full disk too; of a home
 // that cannot be written it is remembered.
 func (s *Store) commitMarks(b *pebble.Batch, r *record, sync bool) error {
-	if s.readOnly {
-		b.Close()
+	err := s.commitIf(b, sync, s.uncut)
+	if home := (*HomeError)(nil); errors.As(err, &home) {
 		s.marked.Store(r.id, r)
 		return nil
 	}
-	return s.commitIf(b, sync, s.uncut)
+	return err
 }

@@ -22,6 +22,7 @@ type Store struct {
 	gate gate // around every use of db
 
 	readOnly  bool     // the home cannot be written
+	spent     bool     // the ballast was given up to open the index
 	noRoom    error    // why, where its disk is too full to open it for writing
 	noReserve bool     // tests have Pebble meet a full disk itself
 	marked    sync.Map // by id: records that could not be written
@@ -125,7 +126,9 @@ func (s *Store) Close() error {
 	for _, d := range open {
 		errs = append(errs, d.Close())
 	}
-	errs = append(errs, s.closeIndex(), s.lock.Close())
+	errs = append(errs, s.closeIndex())
+	s.retakeBallast()
+	errs = append(errs, s.lock.Close())
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("close home %s: %w", s.home, err)
 	}
@@ -293,15 +296,18 @@ func (s *Store) recordAt(tag byte, root cid.Cid, id shareID) (*record, error) {
 	return s.asMarked(r), nil
 }
 
-// asMarked is the record as it was found since, in a home that cannot be written.
+// asMarked is the record as it was found since the home cannot be written. Once it can, all that was found is looked for again.
 func (s *Store) asMarked(r *record) *record {
-	if s.readOnly {
-		if m, ok := s.marked.Load(r.id); ok {
-			c := *m.(*record)
-			return &c
-		}
+	m, ok := s.marked.Load(r.id)
+	if !ok {
+		return r
 	}
-	return r
+	if s.uncut() == nil {
+		s.marked.Delete(r.id)
+		return r
+	}
+	c := *m.(*record)
+	return &c
 }
 
 // recordOf loads the record that has an id; ErrNotFound.
