@@ -2,10 +2,13 @@ package chunker
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -185,7 +188,7 @@ func (b *builder) readIgnore(d *dirNode, has bool) error {
 	if !has {
 		return nil
 	}
-	ignore, err := d.ownIgnore()
+	ignore, err := d.ignore.withFile(d.f, d.abs, d.rel)
 	if err != nil {
 		err = fmt.Errorf("%w %s: %w", ErrIgnoreFile, joinRel(d.rel, IgnoreFile), err)
 		b.cancel(err)
@@ -200,10 +203,26 @@ func (b *builder) readIgnore(d *dirNode, has bool) error {
 	return nil
 }
 
-// ownIgnore adds the rules of the ignore file of d.
-func (d *dirNode) ownIgnore() (Ignore, error) {
-	path := d.abs + "/" + IgnoreFile
-	f, err := openFile(d.f, IgnoreFile, path)
+// IgnoreLines are the lines with a pattern of the ignore file in a directory, none where there is no such file. ErrIgnoreFile.
+func IgnoreLines(dir string) (lines []string, err error) {
+	path := filepath.Join(dir, IgnoreFile)
+	if _, err := LstatPath(path); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	ignore, err := Ignore{}.withFile(nil, dir, "")
+	if err != nil {
+		return nil, fmt.Errorf("%w %s: %w", ErrIgnoreFile, path, err)
+	}
+	for _, r := range ignore.rules {
+		lines = append(lines, trimLine(r.line))
+	}
+	return lines, nil
+}
+
+// withFile adds the rules of the ignore file in the directory at abs, which is open as up where that is not nil.
+func (ig Ignore) withFile(up *os.File, abs, rel string) (Ignore, error) {
+	path := filepath.Join(abs, IgnoreFile)
+	f, err := openFile(up, IgnoreFile, path)
 	if err != nil {
 		if fi, lerr := LstatPath(path); lerr == nil && !fi.Mode().IsRegular() {
 			err = fmt.Errorf("it is a %s, not a regular file", kindOf(fi.Mode()))
@@ -221,7 +240,7 @@ func (d *dirNode) ownIgnore() (Ignore, error) {
 	if fi.Size() > maxIgnoreFile {
 		return Ignore{}, fmt.Errorf("%w: more than %d bytes", ErrLimit, maxIgnoreFile)
 	}
-	return d.ignore.with(d.rel, io.LimitReader(f, maxIgnoreFile))
+	return ig.with(rel, io.LimitReader(f, maxIgnoreFile))
 }
 
 func kindOf(mode fs.FileMode) string {

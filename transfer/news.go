@@ -3,7 +3,6 @@ package transfer
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"math/bits"
 	"slices"
 	"time"
@@ -277,7 +276,7 @@ func schedRuns(runs []wire.Run) []sched.Run {
 // addNode gives the job the inner node it wants next.
 func (s *session) addNode(now time.Time, block []byte) error {
 	if err := s.job.AddNode(block); err != nil {
-		return fmt.Errorf("inner node %d: %w", s.job.Nodes(), err)
+		return err
 	}
 	return s.grow(now)
 }

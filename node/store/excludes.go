@@ -18,8 +18,8 @@ import (
 func (im *Import) SetExcludes(patterns []string) { im.excludes = patterns }
 
 // Excludes are the patterns of the names to leave out of path, by what was left out before: when it was shared last, under this or
-// another name that symlinks give it. Where it was not shared yet, they are those of the shares that it is part of, and of the
-// shares that are part of it, made to hold for path.
+// another name that symlinks give it. Where it was not shared yet, they are those of the shares that it is part of, with those of
+// their ignore files, and of the shares that are part of it, made to hold for path. chunker.ErrIgnoreFile.
 func (s *Store) Excludes(path string) ([]string, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -60,6 +60,9 @@ func (s *Store) excludes(path string) (patterns []string, err error) {
 			for _, p := range r.excludes {
 				patterns = WithExcludes(patterns, chunker.PatternsWithin(below(dir, real), p))
 			}
+			if patterns, err = withIgnoreFiles(patterns, dir, real); err != nil {
+				return nil, err
+			}
 		}
 		if dir == filepath.Dir(dir) {
 			break
@@ -70,6 +73,27 @@ func (s *Store) excludes(path string) (patterns []string, err error) {
 			patterns = WithExcludes(patterns, chunker.PatternBelow(below(real, at), p))
 		}
 	})
+}
+
+// withIgnoreFiles adds what the ignore files of a share at top say of at, which is below it.
+func withIgnoreFiles(patterns []string, top, at string) ([]string, error) {
+	var dirs []string
+	for dir := filepath.Dir(at); len(dir) >= len(top); dir = filepath.Dir(dir) {
+		dirs = append(dirs, dir)
+		if dir == filepath.Dir(dir) {
+			break
+		}
+	}
+	for _, dir := range slices.Backward(dirs) {
+		lines, err := chunker.IgnoreLines(dir)
+		if err != nil {
+			return nil, err
+		}
+		for _, line := range lines {
+			patterns = WithExcludes(patterns, chunker.PatternsWithin(below(dir, at), line))
+		}
+	}
+	return patterns, nil
 }
 
 // realPath is path without symlinks; as it is where that cannot be told.

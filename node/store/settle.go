@@ -65,7 +65,7 @@ func (d *Download) Settle(ctx context.Context, progress func(bytes int64)) error
 	}
 	d.stopLocal()
 	if err := d.settle(ctx, progress); err != nil {
-		return fmt.Errorf("fetch %s: %w", d.rec.root, err)
+		return err
 	}
 	d.mu.RLock()
 	started := d.local != nil
@@ -265,8 +265,5 @@ func (d *Download) ready(ctx context.Context, here bool) error {
 	} else if err == nil {
 		err = d.settle(ctx, d.checked)
 	}
-	if err != nil {
-		return fmt.Errorf("fetch %s: %w", d.rec.root, err)
-	}
-	return nil
+	return err
 }
