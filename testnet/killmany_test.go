@@ -191,13 +191,14 @@ func (k *killer) run(peer *testnet.Peer, kind string, args ...string) {
 		}
 	case <-k.moment(peer, kind, usual):
 		k.inside++
+		if peer == k.daemon {
+			peer.Kill()
+		}
+		cmd.Process.Kill() // one that found no daemon any more works without
+		<-ended
 		if peer == k.solo {
-			cmd.Process.Kill()
-			<-ended
 			return
 		}
-		peer.Kill()
-		<-ended
 	}
 	if peer == k.daemon {
 		peer.Kill()
