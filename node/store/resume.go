@@ -285,7 +285,16 @@ func (s *Store) choosePart(t Target) (string, error) {
 	}
 	for _, name := range names {
 		part := name + partSuffix
-		if of, _ := s.parts.LoadOrStore(filepath.Join(t.Dir, part), t.Root.KeyString()); taken[part] || of != t.Root.KeyString() {
+		if taken[part] {
+			continue
+		}
+		if of, _ := s.parts.LoadOrStore(filepath.Join(t.Dir, part), t.Root.KeyString()); of != t.Root.KeyString() {
+			continue
+		}
+		if _, taken, err = s.partNames(t); err != nil { // one that chose it before may have been recorded and closed meanwhile
+			return "", err
+		}
+		if taken[part] {
 			continue
 		}
 		if _, err := chunker.LstatPath(filepath.Join(t.Dir, part)); errors.Is(err, fs.ErrNotExist) {
