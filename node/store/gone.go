@@ -57,9 +57,10 @@ func (s *Store) eachPlace(ctx context.Context, places []*record, progress func(i
 			break
 		}
 	}
-	whole := err == nil && slices.ContainsFunc(places, func(rec *record) bool {
-		return len(reports[slices.Index(places, rec)].Bad) == 0 && rec.whole()
-	})
+	whole := false
+	for i, rec := range places {
+		whole = whole || err == nil && len(reports[i].Bad) == 0 && rec.whole()
+	}
 	for i, r := range reports {
 		sum.Bytes += r.Bytes
 		if whole && len(r.Bad) > 0 {
